@@ -1,0 +1,27 @@
+# Needs Python 3.11 or newer, make and pip; everything else goes into .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-real lint clean
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.demo
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check loadgen tests benchmarks
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -q
+
+test-real: $(VENV)/.installed
+	$(BIN)/python -m pytest -q -m real tests/real
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

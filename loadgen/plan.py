@@ -1,0 +1,110 @@
+"""The Plan: everything that decides a run, as frozen data. Reading and writing it is done by loadgen.planfile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NewType
+
+Duration = NewType("Duration", int)
+"""ns; written "500ms", "60s", "5m" in files and flags."""
+
+SECOND = Duration(1_000_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The server: which dialect, where, and what goes into every request."""
+
+    backend: str = "openai"
+    url: tuple[str, ...] = ()
+    model: str = ""  # "" asks the server
+    endpoint: str = ""  # "" is the backend's default
+    stream: bool = True
+    api_key: str = ""  # masked wherever it is written
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] = field(default_factory=dict)  # null removes a field that the backend would send
+    wait_ready: Duration = Duration(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """When to send. `rate` is open loop, `concurrency` closed loop; exactly one of them is set."""
+
+    rate: float = 0.0  # requests per second
+    arrivals: str = "poisson"  # poisson | constant | gamma
+    burstiness: float = 1.0  # shape of gamma; 1 is poisson
+    concurrency: int = 0
+    max_in_flight: int = 0  # 0: no guard
+    requests: int = 0  # measured requests; 0: by duration
+    duration: Duration = Duration(0)  # measured window; 0: by count
+    warmup: Duration = Duration(-1)  # -1: a tenth of the window, 1 s to 30 s
+    drain: Duration = Duration(60 * SECOND)
+    cooldown: bool = True  # keep offering load until the last measured request has ended
+    seed: int = 0
+    senders: int = 0  # 0: cores - 1, at least 1
+    connections: str = "reuse"  # reuse | new
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What to ask. Lengths: "512", "uniform:100,900", "normal:512,64", "lognormal:512,0.5", "file:lengths.txt"."""
+
+    input_tokens: str = "512"
+    output_tokens: str = "128"
+    prompts: str = ""  # JSONL file; replaces synthetic prompts
+    tokenizer: str = ""  # local directory, tokenizer.json, or name
+    token_ids: bool = False  # send ids where the server takes them
+    shared_prefix: int = 0  # tokens that all prompts have in common
+    seed: int | None = None  # None: the load's
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long to wait; 0 is for ever."""
+
+    connect: Duration = Duration(10 * SECOND)
+    first_token: Duration = Duration(0)
+    idle: Duration = Duration(0)
+    total: Duration = Duration(600 * SECOND)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """TLS for https:// targets."""
+
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    insecure: bool = False
+    server_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the numbers are held against."""
+
+    slo: tuple[str, ...] = ()
+    precision: float = 0.05  # largest half-width of a gated percentile's interval, relative
+    lax: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where results go."""
+
+    dir: str = ""  # "": runs/<time>-<backend>-<rate>
+    outputs: bool = False  # write outputs.jsonl
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run, whole."""
+
+    target: Target = field(default_factory=Target)
+    load: Load = field(default_factory=Load)
+    workload: Workload = field(default_factory=Workload)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    tls: Tls = field(default_factory=Tls)
+    judgement: Judgement = field(default_factory=Judgement)
+    out: Where = field(default_factory=Where)

@@ -8,11 +8,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "loadgen"
 LEVELS = {
-    0: ("types", "plan", "clock", "schedule", "histogram", "stats", "units"),
+    0: ("types", "plan", "clock", "schedule", "histogram", "stats", "units", "secrets"),
     1: ("protocols", "engine", "workload", "mock"),
     2: ("backends", "rows", "recorder", "checks", "slo", "report", "summary", "timelines", "store"),
     3: ("reports",),
-    4: ("cli", "run", "planfile", "control", "__init__", "__main__"),
+    4: ("cli", "run", "planfile", "plancheck", "control", "__init__", "__main__"),
 }
 LEVEL = {name: level for level, names in LEVELS.items() for name in names}
 SENDER_MUST_NOT_IMPORT = ("torch", "transformers", "pyarrow", "plotly", "rich", "aiohttp", "numpy")

@@ -74,9 +74,9 @@ class Timeline:
     """Every instant of one request attempt, as the sender saw it. The one mutable record.
 
     Instants are CLOCK_MONOTONIC ns, but for `stamps` and `reads`, which are CLOCK_REALTIME ns as the kernel gives
-    them. Element i of `stamps`, `reads` and `offsets` belongs to the i-th read: when the packet reached this machine,
-    when the sender read it, and how many bytes of `payload` there were after it. The three are little-endian int64
-    arrays as bytes. `payload` is the response body, chunk framing removed.
+    them. Element i of `stamps`, `reads` and `offsets` belongs to the i-th read: when the packet reached this machine
+    (a struct timespec, two int64), when the sender read it (int64), and how many bytes of `payload` there were after
+    it (int64); native byte order. `payload` is the response body, chunk framing removed.
     """
 
     index: int
@@ -90,10 +90,10 @@ class Timeline:
     end: int = ABSENT  # when the sender was done with it
     status: int = ABSENT
     headers: bytes = b""  # raw "name: value\r\n" lines of the response
-    stamps: bytes | bytearray = b""
-    reads: bytes | bytearray = b""
-    offsets: bytes | bytearray = b""
-    payload: bytes | bytearray = b""
+    stamps: bytes = b""
+    reads: bytes = b""
+    offsets: bytes = b""
+    payload: bytes = b""
     unstamped: int = 0  # reads that came without a kernel stamp; their stamp is the time of the read
     complete: bool = False  # the protocol's own end was seen (last chunk, content length, trailers)
     failure: Failure | None = None  # what the protocol saw go wrong
@@ -122,6 +122,15 @@ class Output:
     failure: Failure | None = None
     server: dict[str, int] = field(default_factory=dict)  # server-side times in ns: server_queue, server_prefill, ...
     input: Any = None  # what get_request_body sent, if it says so
+
+    @property
+    def output_tokens(self) -> int:
+        """`usage_tokens`, by the name that AISBench classes use."""
+        return self.usage_tokens
+
+    @output_tokens.setter
+    def output_tokens(self, count: int) -> None:
+        self.usage_tokens = count
 
 
 @dataclass(slots=True)

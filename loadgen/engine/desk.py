@@ -1,0 +1,266 @@
+"""The desk's side of the engine: starts senders, hands calls over ahead of time, receives timelines."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from time import monotonic_ns
+from typing import Protocol
+
+from loadgen.engine import messages
+from loadgen.engine.link import Link
+from loadgen.engine.messages import (
+    Calls,
+    Cancel,
+    Done,
+    Finished,
+    Fragment,
+    Item,
+    Pulse,
+    Ready,
+    Sent,
+    Setup,
+    Start,
+    Stop,
+)
+from loadgen.types import Failure, Health, Timeline
+
+_LOOK_AHEAD = 3_000_000_000  # ns of schedule that a sender holds
+_PRIMED = 1_000_000_000  # ns of schedule that senders hold before the start
+_BATCH = 64
+_NAP = 0.05  # s between looks at the schedule; short beside the look-ahead
+_FAREWELL = 5.0  # s that a sender has to end by itself
+
+
+class Handler(Protocol):
+    """Who hears what happens. Instants are CLOCK_MONOTONIC ns."""
+
+    def sent(self, index: int, due: int, sent: int) -> None: ...
+    def done(self, timeline: Timeline) -> None: ...
+    def health(self, health: Health) -> None: ...
+    def lost(self, sender: int) -> None: ...
+
+
+@dataclass(slots=True)
+class _Sender:
+    """The desk's view of one sender process."""
+
+    number: int
+    process: subprocess.Popen[bytes]
+    link: Link | None = None
+    allowance: int = 0
+    outstanding: dict[int, Item] = field(default_factory=dict)  # handed over, without the data
+    batch: list[Item] = field(default_factory=list)
+    ready: bool = False
+    finished: bool = False
+    lost: bool = False
+
+
+class Desk:
+    """Run senders. Use: `await open()`, `feed()` as a task, `await primed()`, `start(at)`, ..., `await close()`.
+
+    `allowance` is the most calls that one sender may hold or have in flight.
+    """
+
+    def __init__(self, setups: Sequence[Setup], handler: Handler, allowance: int) -> None:
+        self._setups = setups
+        self._handler = handler
+        self._allowance = allowance
+        self._senders: list[_Sender] = []
+        self._fragments: dict[int, list[bytearray]] = {}
+        self._changed = asyncio.Event()  # something happened that the feed or a waiter may wait for
+        self._primed = asyncio.Event()
+        self._problem: Failure | None = None
+        self._start_at: int | None = None
+        self._stopped = False
+
+    async def open(self) -> Failure | None:
+        """Start the processes and open their connections; returns why not, if one could not."""
+        loop = asyncio.get_running_loop()
+        for setup in self._setups:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                command = [sys.executable, "-m", "loadgen.engine.sender", str(theirs.fileno())]
+                process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+            sender = _Sender(setup.sender, process, allowance=self._allowance)
+            sender.link = Link(loop, ours, messages.ToDesk, self._hearing(sender), self._losing(sender))
+            sender.link.send(setup)
+            self._senders.append(sender)
+        await self._until(lambda: self._problem is not None or all(s.ready or s.lost for s in self._senders))
+        return self._problem
+
+    def start(self, at: int) -> None:
+        """Let the schedule begin at `at`."""
+        self._start_at = at
+        self._tell(Start(at))
+        self._changed.set()
+
+    def stop(self) -> None:
+        """Offer nothing new; what is in flight goes on."""
+        self._stopped = True
+        self._tell(Stop())
+        self._changed.set()
+
+    def cancel(self, failure: Failure) -> None:
+        """End what is in flight, with this failure."""
+        self._stopped = True
+        self._tell(Cancel(failure))
+        self._changed.set()
+
+    async def finished(self) -> None:
+        """Wait until every sender has nothing left to do."""
+        await self._until(lambda: all(s.finished or s.lost for s in self._senders))
+
+    async def close(self) -> None:
+        """End the processes."""
+        for sender in self._senders:
+            if sender.link is not None:
+                sender.link.close()
+        loop = asyncio.get_running_loop()
+        for sender in self._senders:
+            await loop.run_in_executor(None, _end, sender.process)
+
+    def kill(self) -> None:
+        """End the processes at once."""
+        for sender in self._senders:
+            sender.process.kill()
+
+    @property
+    def processes(self) -> list[int]:
+        """Process ids of the senders."""
+        return [sender.process.pid for sender in self._senders]
+
+    # Feeding.
+
+    async def feed(self, items: Iterator[Item], closed: bool) -> None:
+        """Hand calls over, no more than a look-ahead of them, until they end or the desk is stopped.
+
+        Open loop deals them by index; in a closed loop whoever has room takes the next.
+        """
+        for number, item in enumerate(items):
+            if number % 16 == 0:
+                await asyncio.sleep(0)
+            sender = await self._place(item, closed)
+            if sender is None:
+                break
+            if sender.lost:
+                self._give_up(sender, item)
+                continue
+            sender.outstanding[item.index] = Item(item.index, item.due, item.target, b"")
+            sender.batch.append(item)
+            if len(sender.batch) >= _BATCH:
+                self._hand_over(sender)
+        self._flush()
+        self._primed.set()
+
+    async def primed(self) -> None:
+        """Wait until senders hold the first second of the schedule."""
+        await self._primed.wait()
+
+    async def _place(self, item: Item, closed: bool) -> _Sender | None:
+        """Wait until the call may be handed over; None if nothing is wanted any more."""
+        while not self._stopped:
+            wait = item.due - _LOOK_AHEAD - self._elapsed()
+            if item.due > _PRIMED or wait > 0:
+                self._primed.set()
+            if wait <= 0:
+                sender = self._roomiest() if closed else self._senders[item.index % len(self._senders)]
+                if sender is not None and (sender.lost or len(sender.outstanding) < sender.allowance):
+                    return sender
+            self._flush()
+            self._primed.set()
+            if closed:
+                await self._wait_change()
+            else:
+                await asyncio.sleep(_NAP)
+        return None
+
+    def _roomiest(self) -> _Sender | None:
+        living = [sender for sender in self._senders if not sender.lost]
+        return min(living, key=lambda sender: len(sender.outstanding), default=None)
+
+    def _elapsed(self) -> int:
+        return 0 if self._start_at is None else monotonic_ns() - self._start_at
+
+    def _flush(self) -> None:
+        for sender in self._senders:
+            self._hand_over(sender)
+
+    def _hand_over(self, sender: _Sender) -> None:
+        if sender.batch and sender.link is not None:
+            sender.link.send(Calls(sender.batch))
+        sender.batch = []
+
+    # Hearing.
+
+    def _tell(self, message: messages.ToSender) -> None:
+        for sender in self._senders:
+            if sender.link is not None and not sender.lost:
+                sender.link.send(message)
+
+    def _hearing(self, sender: _Sender) -> Callable[[messages.ToSender | messages.ToDesk], None]:
+        def hear(message: messages.ToSender | messages.ToDesk) -> None:
+            match message:
+                case Done(timeline):
+                    sender.outstanding.pop(timeline.index, None)
+                    self._done(timeline)
+                case Fragment(index, payload):
+                    self._fragments.setdefault(index, []).append(payload)
+                case Sent(requests):
+                    for index, due, sent in requests:
+                        self._handler.sent(index, due, sent)
+                case Pulse(health):
+                    self._handler.health(health)
+                case Ready(failure):
+                    sender.ready = True
+                    self._problem = self._problem or failure
+                case Finished():
+                    sender.finished = True
+            self._changed.set()
+        return hear
+
+    def _done(self, timeline: Timeline) -> None:
+        parts = self._fragments.pop(timeline.index, None)
+        if parts:
+            timeline.payload = b"".join((*parts, timeline.payload))
+        self._handler.done(timeline)
+
+    def _losing(self, sender: _Sender) -> Callable[[], None]:
+        def lose() -> None:
+            if sender.finished:
+                return
+            sender.lost = True
+            self._handler.lost(sender.number)
+            for item in sender.outstanding.values():
+                self._fragments.pop(item.index, None)
+                self._give_up(sender, item)
+            sender.outstanding.clear()
+            self._changed.set()
+        return lose
+
+    def _give_up(self, sender: _Sender, item: Item) -> None:
+        """Report a request of a sender that is no more."""
+        due = (self._start_at or monotonic_ns()) + item.due
+        failure = Failure("sender_lost", f"sender {sender.number} died")
+        self._handler.done(Timeline(item.index, sender.number, item.target, due, failure=failure))
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            await self._wait_change()
+
+    async def _wait_change(self) -> None:
+        """Wait for the next event. Every waiter looks at its condition first, without giving way in between."""
+        self._changed.clear()
+        await self._changed.wait()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(_FAREWELL)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,122 @@
+"""What desk and senders say to each other, and how it is framed: 4 bytes of length, then msgpack."""
+
+from __future__ import annotations
+
+from struct import Struct as Packing
+
+import msgspec
+
+from loadgen.protocols.http.address import Address
+from loadgen.protocols.http.limits import Limits
+from loadgen.types import Failure, Health, Timeline
+
+_LENGTH = Packing("=I")
+
+
+class Setup(msgspec.Struct, tag=True):
+    """First to a sender: what it needs to know for the whole run."""
+
+    sender: int
+    addresses: list[Address]
+    limits: Limits
+    connections: int  # to open ahead of the start, to each address
+    reserve: int  # to keep idle while running
+    fresh: bool  # each request opens its own connection
+    limit: int  # most requests in flight; 0: no limit
+    closed: bool  # closed loop: a request is due when a slot gets free
+
+
+class Item(msgspec.Struct, array_like=True, gc=False):
+    """One call, ready to send. `due` is ns since the start."""
+
+    index: int
+    due: int
+    target: int
+    data: bytes
+
+
+class Calls(msgspec.Struct, tag=True):
+    items: list[Item]
+
+
+class Start(msgspec.Struct, tag=True):
+    """`at` is the instant (CLOCK_MONOTONIC ns) that offsets count from."""
+
+    at: int
+
+
+class Stop(msgspec.Struct, tag=True):
+    """Offer nothing new."""
+
+
+class Cancel(msgspec.Struct, tag=True):
+    """End what is in flight, with this failure."""
+
+    failure: Failure
+
+
+class Ready(msgspec.Struct, tag=True):
+    """Connections are open, or this is why not."""
+
+    failure: Failure | None
+
+
+class Sent(msgspec.Struct, tag=True):
+    """Requests that went out: (index, due, sent) each, instants of CLOCK_MONOTONIC."""
+
+    requests: list[tuple[int, int, int]]
+
+
+class Fragment(msgspec.Struct, tag=True):
+    """A part of a long answer, to be put before what its timeline will hold."""
+
+    index: int
+    payload: bytearray
+
+
+class Done(msgspec.Struct, tag=True):
+    timeline: Timeline
+
+
+class Pulse(msgspec.Struct, tag=True):
+    health: Health
+
+
+class Finished(msgspec.Struct, tag=True):
+    """Nothing is in flight and nothing will be sent any more."""
+
+
+ToSender = Setup | Calls | Start | Stop | Cancel
+ToDesk = Ready | Sent | Fragment | Done | Pulse | Finished
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: ToSender | ToDesk) -> bytes:
+    """Frame one message."""
+    body = _encoder.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+class Frames:
+    """Cut a byte stream into framed messages of one direction."""
+
+    def __init__(self, kind: object) -> None:
+        self._decode = msgspec.msgpack.Decoder(kind).decode
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[ToSender | ToDesk]:
+        """Take bytes; give the messages they complete."""
+        buffer = self._buffer
+        buffer += data
+        found = []
+        at = 0
+        with memoryview(buffer) as view:
+            while len(buffer) - at >= 4:
+                (length,) = _LENGTH.unpack_from(buffer, at)
+                if len(buffer) - at - 4 < length:
+                    break
+                found.append(self._decode(view[at + 4:at + 4 + length]))
+                at += 4 + length
+        del buffer[:at]
+        return found

@@ -1,0 +1,69 @@
+"""Which part of a run a request belongs to, and when the measured part is over. Pure."""
+
+from __future__ import annotations
+
+from loadgen.types import ABSENT, COOLDOWN, MEASURED, WARMUP, Window
+
+_SETTLE = 300_000_000  # ns after the window in which senders still report what was due inside it
+
+
+class Phases:
+    """Sort requests into warm-up, measured and cool-down.
+
+    In open loop the schedule says which indices are measured (`first` to `last`, exclusive); in a closed loop it is
+    the instant at which a slot got free, or the first `window.count` after the warm-up.
+    """
+
+    def __init__(self, window: Window, first: int = ABSENT, last: int = ABSENT) -> None:
+        self.window = window
+        self._first = first
+        self._last = last
+        self._assigned: dict[int, int] = {}  # phase of what is in flight
+        self._measured_seen = 0
+        self._measured_open = 0
+
+    def begin(self, index: int, due: int) -> int:
+        """Give the phase of a request; calling again for one in flight gives the same. `due` is ns from the start."""
+        phase = self._assigned.get(index)
+        if phase is None:
+            phase = self._by_index(index) if self._first >= 0 else self._by_time(due)
+            self._assigned[index] = phase
+            if phase == MEASURED:
+                self._measured_seen += 1
+                self._measured_open += 1
+        return phase
+
+    def end(self, index: int, due: int) -> int:
+        """Take note that a request has ended; gives its phase."""
+        phase = self.begin(index, due)
+        del self._assigned[index]
+        if phase == MEASURED:
+            self._measured_open -= 1
+        return phase
+
+    def complete(self, elapsed: int) -> bool:
+        """Whether everything that is measured has ended. `elapsed` is ns from the start."""
+        if self._measured_open:
+            return False
+        if self._first >= 0:
+            return self._measured_seen >= self._last - self._first
+        if self.window.count >= 0:
+            return self._measured_seen >= self.window.count
+        return elapsed > self.window.start + self.window.length + _SETTLE
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._assigned)
+
+    def _by_index(self, index: int) -> int:
+        if index < self._first:
+            return WARMUP
+        return MEASURED if index < self._last else COOLDOWN
+
+    def _by_time(self, due: int) -> int:
+        window = self.window
+        if due < window.start:
+            return WARMUP
+        if window.count >= 0:
+            return MEASURED if self._measured_seen < window.count else COOLDOWN
+        return MEASURED if due < window.start + window.length else COOLDOWN

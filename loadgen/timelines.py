@@ -1,0 +1,82 @@
+"""From a Timeline and its token events to a Row: offsets become instants on one clock."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadgen.types import ABSENT, ClockSample, Row, Timeline, TokenEvents
+
+Instants = NDArray[np.int64]
+_SECOND = 1_000_000_000
+
+
+class WallClock:
+    """Turns CLOCK_REALTIME into CLOCK_MONOTONIC by the offsets measured during the run, linear between them."""
+
+    def __init__(self, first: ClockSample) -> None:
+        self._base = first.offset
+        self._wall = [first.at + first.offset]
+        self._drift = [0]
+
+    def add(self, sample: ClockSample) -> None:
+        """Take a later sample."""
+        self._wall.append(sample.at + sample.offset)
+        self._drift.append(sample.offset - self._base)
+
+    def to_monotonic(self, wall: Instants) -> Instants:
+        """int64[n] of CLOCK_REALTIME ns to the same of CLOCK_MONOTONIC ns."""
+        since = (wall - self._wall[0]).astype(np.float64)
+        known = np.array(self._wall, dtype=np.int64) - self._wall[0]
+        drift = np.interp(since, known, self._drift)
+        return wall - self._base - drift.astype(np.int64)
+
+
+def reads_of(timeline: Timeline) -> tuple[Instants, Instants, Instants]:
+    """Stamps, read times (both CLOCK_REALTIME ns) and payload offsets, int64[reads] each."""
+    pairs = np.frombuffer(timeline.stamps, dtype=np.int64).reshape(-1, 2)
+    return (pairs[:, 0] * _SECOND + pairs[:, 1], np.frombuffer(timeline.reads, dtype=np.int64),
+            np.frombuffer(timeline.offsets, dtype=np.int64))
+
+
+def assemble(timeline: Timeline, events: TokenEvents, clock: WallClock, start: int, phase: int, asked: int) -> Row:
+    """Make the row of one request attempt. `start` is CLOCK_MONOTONIC ns of the schedule's offset 0."""
+    row = Row(timeline.index, phase, timeline.due - start, sender=timeline.sender, target=timeline.target,
+              attempt=timeline.attempt, held=timeline.held, reconnects=timeline.reconnects, status=timeline.status,
+              connect=timeline.connect, tls=timeline.tls, unstamped=timeline.unstamped, asked_tokens=asked)
+    row.sent = timeline.sent - start if timeline.sent >= 0 else ABSENT
+    row.sent_end = timeline.sent_end - start if timeline.sent_end >= 0 else ABSENT
+    row.end = timeline.end - start if timeline.end >= 0 else ABSENT
+    _put_events(row, events)
+    if timeline.stamps:
+        _put_instants(row, timeline, events, clock, start)
+    return row
+
+
+def _put_events(row: Row, events: TokenEvents) -> None:
+    row.input_tokens, row.input_source = events.input_tokens, events.input_source
+    row.output_tokens, row.output_source = events.output_tokens, events.output_source
+    row.usage_tokens = events.usage_tokens
+    row.finish_reason = events.finish_reason
+    row.server = events.server
+    if events.failure is not None:
+        row.failure, row.failure_type = events.failure.kind, events.failure.type
+        row.detail = events.failure.detail[:500]
+
+
+def _put_instants(row: Row, timeline: Timeline, events: TokenEvents, clock: WallClock, start: int) -> None:
+    stamps, reads, offsets = reads_of(timeline)
+    at = clock.to_monotonic(stamps) - start
+    row.reads = len(at)
+    row.first_byte = int(at[0])
+    if timeline.complete:
+        row.end = int(at[-1])
+    if events.ends:
+        which = np.searchsorted(offsets, events.ends, side="left")
+        np.minimum(which, len(at) - 1, out=which)
+        row.token_at = at[which].tolist()
+        row.token_count = events.counts
+        row.token_lag = (reads - stamps)[which].tolist()
+        row.coalesced = int(np.count_nonzero(which[1:] == which[:-1]))
+        if events.first_answer >= 0:
+            row.first_answer = row.token_at[events.first_answer]

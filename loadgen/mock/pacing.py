@@ -1,0 +1,115 @@
+"""When each event is due: laws of delay, the heap of due instants, and the slots that make requests queue."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from heapq import heappush
+from math import exp, log
+from random import Random
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Final
+
+from loadgen.types import UsageError
+from loadgen.units import format_duration, parse_duration
+
+if TYPE_CHECKING:
+    from loadgen.mock.stream import Stream
+
+TABLE: Final = 1 << 14
+"""Values a law is sampled to: one from each of 16,384 equal shares, so that a lap of the table has the law exactly."""
+_STRIDE: Final = 40_503  # odd, so that streams start at different places of the table
+
+_LAWS: Final = "a duration (20ms), normal:20ms,2ms, lognormal:20ms,0.5, uniform:10ms,30ms or exponential:20ms"
+
+
+class Delay:
+    """A law of delays, ns, never negative: `at(i)` is its i-th value, the same for the same seed."""
+
+    def __init__(self, text: str, seed: str = "") -> None:
+        self.text = text
+        inverse = _law(text)
+        if inverse is None:
+            self.values = [parse_duration(text)]
+        else:
+            self.values = [max(0, round(inverse((i + 0.5) / TABLE))) for i in range(TABLE)]
+            Random(f"{text}/{seed}").shuffle(self.values)
+        self.mask = len(self.values) - 1
+
+    def at(self, i: int) -> int:
+        return self.values[i & self.mask]
+
+
+def _law(text: str) -> Callable[[float], float] | None:
+    """Find the quantile function of a law (share -> ns); None for a plain duration."""
+    name, colon, rest = text.partition(":")
+    if not colon:
+        return None
+    first, _, second = rest.partition(",")
+    try:
+        if name == "exponential" and not second:
+            mean = parse_duration(first)
+            return lambda share: -mean * log(1 - share)
+        if name == "lognormal":
+            median, sigma = parse_duration(first), float(second)
+            standard = NormalDist()
+            return lambda share: median * exp(sigma * standard.inv_cdf(share))
+        if name == "normal":
+            return NormalDist(parse_duration(first), parse_duration(second)).inv_cdf
+        if name == "uniform":
+            low, high = parse_duration(first), parse_duration(second)
+            return lambda share: low + (high - low) * share
+    except (UsageError, ValueError) as error:
+        raise UsageError(f"{text!r} is no delay ({error}): write {_LAWS}") from None
+    raise UsageError(f"{text!r} is no delay: write {_LAWS}")
+
+
+class Pacer:
+    """Decides when streams start and when their events are due; knows no clock: instants come in as arguments (ns).
+
+    `slots` streams run at a time (0: all of them), the others wait in order. Each running stream lengthens the gap
+    between events of all by `itl_per_stream`.
+    """
+
+    def __init__(self, ttft: Delay, ttft_per_token: int, itl: Delay, itl_per_stream: int, slots: int) -> None:
+        self.ttft, self.ttft_per_token = ttft, ttft_per_token
+        self.itl, self.itl_per_stream = itl, itl_per_stream
+        self.slots = slots
+        self.heap: list[tuple[int, int, Stream]] = []  # due, number, stream
+        self.running = 0
+        self.waiting: deque[Stream] = deque()
+
+    def arrive(self, stream: Stream, now: int) -> None:
+        """Start a stream, or let it wait for a slot."""
+        if self.slots and self.running >= self.slots:
+            self.waiting.append(stream)
+        else:
+            self._start(stream, now)
+
+    def leave(self, at: int) -> None:
+        """Give back the slot of a stream that ended at `at`: the instant it was due, not when it was noticed."""
+        self.running -= 1
+        while self.waiting:
+            stream = self.waiting.popleft()
+            if not stream.gone:
+                self._start(stream, max(at, stream.record.arrival))
+                return
+
+    def gap(self, number: int, position: int) -> int:
+        """Say how long after event `position` of stream `number` the next one is due."""
+        return self.itl.at(number * _STRIDE + position) + self.itl_per_stream * self.running
+
+    def describe(self) -> str:
+        """Name the laws in one line, for the mock's own log."""
+        slots = f"{self.slots} slots" if self.slots else "no limit of slots"
+        return f"ttft {self.ttft.text} + {format_duration(self.ttft_per_token)} a token, itl {self.itl.text}, {slots}"
+
+    def _start(self, stream: Stream, at: int) -> None:
+        self.running += 1
+        stream.running = True
+        stream.record.queued = at - stream.record.arrival
+        number = stream.record.number
+        due = at + stream.delay + self.ttft.at(number) + self.ttft_per_token * stream.record.prompt_tokens
+        for position in range(stream.silent):  # an answer in one piece comes when its last token would
+            due += self.gap(number, position)
+        heappush(self.heap, (due, number, stream))

@@ -1,0 +1,173 @@
+"""What is done with a whole request: answer it, refuse it, or start a stream; and what is done at a stream's end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from random import Random
+from typing import BinaryIO
+
+from loadgen.mock.connection import Connection
+from loadgen.mock.dialect import Ask, Dialect, RefusedError
+from loadgen.mock.faults import STATUS, Faults
+from loadgen.mock.http import JSON, Head, response
+from loadgen.mock.metrics import Metrics
+from loadgen.mock.openai import OpenAI
+from loadgen.mock.options import Settings
+from loadgen.mock.pacing import Pacer
+from loadgen.mock.stream import OnePiece, Stream, stream_head
+from loadgen.mock.truth import Record, Truth
+
+
+def make_dialect(settings: Settings) -> Dialect:
+    """Make the dialect that the settings name."""
+    makers = {"openai": OpenAI}
+    return makers[settings.dialect](
+        settings.model, settings.output_tokens, settings.tokens_per_event, settings.max_model_len, settings.reject
+    )
+
+
+class Service:
+    """All requests of one server. Knows no sockets but through Connection's write()."""
+
+    def __init__(
+        self, settings: Settings, file: BinaryIO | None = None, clock: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.dialect = make_dialect(settings)
+        self.pacer = Pacer(
+            settings.ttft, settings.ttft_per_token, settings.itl, settings.itl_per_stream, settings.slots
+        )
+        self.faults = Faults(settings.faults, settings.seed)
+        self.truth = Truth(settings.keep, file)
+        self.metrics = Metrics(settings.model)
+        self.live: dict[int, Stream] = {}
+        self.number = 0
+        self._stops = Random(f"stops/{settings.seed}")
+        self._plain_head = stream_head({})
+
+    def handle(self, head: Head, body: bytes, connection: Connection) -> None:
+        """Take one request: reply at once, or leave a stream in `connection.stream`."""
+        arrival = self.clock()
+        headers = _response_headers(head)
+        if not head.keep_alive:
+            connection.closing = True
+        if head.path not in self.dialect.paths:
+            connection.write(self._look_up(head, headers))
+        elif head.method != "POST":
+            connection.write(response(405, self.dialect.error(405, "Method Not Allowed"), headers))
+        else:
+            self._generate(head, body, connection, arrival, headers)
+
+    def _generate(
+        self, head: Head, body: bytes, connection: Connection, arrival: int, headers: dict[str, str]
+    ) -> None:
+        key = self.settings.api_key
+        try:
+            if key and head.headers.get("authorization") != f"Bearer {key}":
+                raise RefusedError(401, self.dialect.error(401, "Unauthorized"))
+            ask = self.dialect.read(head.path, body)
+        except RefusedError as refused:
+            self.truth.totals["refused"] += 1
+            connection.write(response(refused.status, refused.body, headers))
+            return
+        self.number += 1
+        fault = self.faults.draw(self.number)
+        tag = head.headers.get("x-request-id") or ask.tag
+        record = Record(self.number, arrival, ask.path, ask.stream, ask.prompt_tokens, fault, tag)
+        self.truth.totals["requests"] += 1
+        tokens, finish = self._length(ask)
+        if fault == "refuse" or fault in STATUS:
+            self._refuse(record, connection, headers)
+        else:
+            self._start(record, ask, connection, headers, tokens, finish)
+
+    def _length(self, ask: Ask) -> tuple[int, str]:
+        """Draw how many tokens the answer has; draws alike for every request, so that the seed decides."""
+        chance, where = self._stops.random(), self._stops.random()
+        most = ask.output_tokens
+        least = max(1, ask.least_tokens)
+        if chance >= self.settings.eos_share or ask.ignore_eos or least >= most:
+            return most, "length"
+        return least + int(where * (most - least)), "stop"
+
+    def _refuse(self, record: Record, connection: Connection, headers: dict[str, str]) -> None:
+        """Answer with a status, or not at all."""
+        record.status = STATUS.get(record.fault, 0)
+        if record.fault == "redirect":
+            connection.write(response(302, b"", {**headers, "Location": "/elsewhere" + record.path}))
+        elif record.status:
+            error = self.dialect.error(record.status, f"injected: {record.status}")
+            connection.write(response(record.status, error, headers))
+        else:
+            connection.closing = True
+        record.end = self.clock()
+        self.truth.add(record, bool(self.live))
+
+    def _start(
+        self, record: Record, ask: Ask, connection: Connection, headers: dict[str, str], tokens: int, finish: str
+    ) -> None:
+        answer = self.dialect.answer(ask, record.number, tokens)
+        events = 1 if record.fault == "empty" else -(-tokens // self.dialect.per_event)
+        head = b""
+        if ask.stream:
+            head = stream_head(headers) if headers else self._plain_head
+        else:
+            answer = OnePiece(answer, tokens, headers)
+        keep_alive = not connection.closing
+        stream = Stream(record, answer, connection, self.pacer, self.clock, events, tokens, finish, keep_alive)
+        connection.closing = False
+        connection.stream = stream
+        self.live[record.number] = stream
+        totals = self.truth.totals
+        totals["in_flight_max"] = max(totals["in_flight_max"], len(self.live))
+        stream.open(head, self.settings.slow if record.fault == "slow-headers" else 0)
+        self.pacer.arrive(stream, record.arrival)
+
+    def finish(self, stream: Stream, at: int) -> None:
+        """Book a stream that ended; `at` is when its slot became free (ns)."""
+        record = stream.record
+        record.end = self.clock()
+        record.gone = stream.gone
+        written = stream.position * self.dialect.per_event if record.stream else stream.tokens * stream.position
+        record.tokens = min(written, stream.tokens)
+        del self.live[record.number]
+        if stream.running:
+            self.pacer.leave(at)
+        self.truth.add(record, bool(self.live))
+        self.metrics.add(record)
+
+    def abandon(self, stream: Stream) -> None:
+        """Book a stream whose client has hung up."""
+        stream.gone = True
+        self.finish(stream, self.clock())
+
+    def _look_up(self, head: Head, headers: dict[str, str]) -> bytes:
+        waiting = len(self.live) - self.pacer.running
+        if head.path in ("/health", "/v1/health", "/ping"):
+            return response(200, b"", headers)
+        if head.path == "/metrics":
+            page = self.metrics.write(self.pacer.running, waiting, self.settings.slots)
+            return response(200, page, headers, "text/plain; version=0.0.4; charset=utf-8")
+        if head.path == "/truth":
+            now = {"in_flight": len(self.live), "waiting": waiting}
+            live = [stream.record for stream in self.live.values()]
+            return response(200, self.truth.dump(self.faults.counts, live, now), headers)
+        if head.path == "/truth/reset":
+            self.truth.reset()
+            self.faults.counts.clear()
+            return response(200, b"{}", headers)
+        body = self.dialect.look_up(head.path)
+        if body is None:
+            return response(404, self.dialect.error(404, "Not Found"), headers)
+        return response(200, body, headers, JSON)
+
+
+def _response_headers(head: Head) -> dict[str, str]:
+    headers = {}
+    if "x-request-id" in head.headers:
+        headers["X-Request-Id"] = head.headers["x-request-id"]
+    if not head.keep_alive:
+        headers["Connection"] = "close"
+    return headers

@@ -1,0 +1,176 @@
+"""The contract of a backend: one server's dialect in four small methods, with the OpenAI dialect as their default."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from loadgen.backends import dialect, failures
+from loadgen.backends.decode import decode_stream, decode_text
+from loadgen.backends.dialect import Input, Messages
+from loadgen.backends.driving import plain
+from loadgen.types import Call, Output, Request, Timeline, TokenEvents, UsageError
+
+
+class ServiceBackend:
+    """A server's dialect. Override what differs of `_get_url`, `get_request_body`, `parse_text_response` and
+    `parse_stream_response`; each may be `async def`. Knows no clock and no socket.
+
+    `url` is the server's address, with or without a path; without it, `host_ip` and `host_port` are. `headers` and
+    `body` are added to what every request carries; a null in `body` removes a field. `retry` is kept for the engine,
+    `path` and `trust_remote_code` for whoever loads the tokenizer.
+    """
+
+    health_path: ClassVar[str] = "/health"
+    models_path: ClassVar[str] = "/v1/models"
+    endpoints: ClassVar[tuple[str, ...]] = ("chat",)  # the first is the default
+    forces_length: ClassVar[bool] = False  # whether answers are made as long as was asked
+
+    def __init__(self, path: str = "", model: str = "", stream: bool = True, max_out_len: int = 128, retry: int = 0,
+                 api_key: str = "", host_ip: str = "localhost", host_port: int = 8080, url: str = "",
+                 trust_remote_code: bool = False, generation_kwargs: Mapping[str, Any] | None = None, *,
+                 endpoint: str = "", headers: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None,
+                 enable_ssl: bool = False, meta_template: Any = None, verbose: bool = False) -> None:
+        if meta_template:
+            raise UsageError("meta_template has no effect here: give prompts as messages instead, and leave it out")
+        if endpoint and endpoint not in self.endpoints:
+            raise UsageError(f"{type(self).__name__} has no endpoint {endpoint!r}: write {' or '.join(self.endpoints)}")
+        self.path, self.model, self.stream, self.max_out_len, self.retry = path, model, stream, max_out_len, retry
+        self.api_key, self.host_ip, self.host_port, self.url = api_key, host_ip, host_port, url
+        self.trust_remote_code, self.enable_ssl = trust_remote_code, enable_ssl
+        self.generation_kwargs = dict(generation_kwargs or {})
+        self.endpoint = endpoint or self.endpoints[0]
+        self.headers = {"Content-Type": "application/json"}
+        if api_key:
+            self.headers["Authorization"] = f"Bearer {api_key}"
+        self.add_headers(headers or {})
+        self.length_field = "max_tokens"
+        self.body: dict[str, Any] = {}
+        self.add_body(body or {})
+        self.base_url = dialect.base_url_of(url, host_ip, host_port, enable_ssl)
+        self.tokenizer: Callable[[str], int] | None = None  # counts the tokens of answers whose server does not
+        self.logger = logging.getLogger(f"loadgen.backends.{type(self).__name__}")
+        if verbose:
+            self.logger.setLevel(logging.DEBUG)
+        self._request_body = plain(self.get_request_body)
+        self._parse_text = plain(self.parse_text_response)
+        self._parse_stream = plain(self.parse_stream_response)
+        self._path = ""
+
+    def _get_url(self) -> str:
+        """Return the full URL that requests go to."""
+        return dialect.join(self.base_url, "v1/chat/completions")
+
+    def get_request_body(self, input: Input, max_out_len: int | None, output: Output, **args: Any) -> dict[str, Any]:
+        """Return the JSON body that asks for at most `max_out_len` tokens (None: as many as the server likes).
+
+        `input` is a text, a list of token ids, or a list of messages.
+        """
+        body: dict[str, Any] = {"model": self.model, "messages": dialect.as_messages(input)}
+        if max_out_len is not None:
+            body[self.length_field] = max_out_len
+        body["stream"] = self.stream
+        if self.stream:
+            body["stream_options"] = {"include_usage": True}
+        return body | self.generation_kwargs
+
+    def parse_text_response(self, data: dict[str, Any], output: Output) -> None:
+        """Read an answer that came whole."""
+        for choice in data.get("choices") or ():
+            dialect.parse_choice(choice, choice.get("message"), output)
+        dialect.parse_usage(data, output)
+
+    def parse_stream_response(self, data: dict[str, Any], output: Output) -> None:
+        """Read one event of a streamed answer."""
+        for choice in data.get("choices") or ():
+            dialect.parse_choice(choice, choice.get("delta"), output)
+        if "usage" in data:
+            dialect.parse_usage(data, output)
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Add headers to every request; one of the same name, whatever its case, is replaced."""
+        names = {name.lower() for name in headers}
+        kept = {name: value for name, value in self.headers.items() if name.lower() not in names}
+        self.headers = kept | dict(headers)
+
+    def add_body(self, body: Mapping[str, Any]) -> None:
+        """Add fields to the body of every request; null removes one.
+
+        `max_completion_tokens: true` is no value: it names the field that the output length goes into.
+        """
+        body = dict(body)
+        if body.get("max_completion_tokens") is True:
+            self.length_field = "max_completion_tokens"
+            del body["max_completion_tokens"]
+        self.body |= body
+
+    def encode(self, request: Request) -> Call:
+        """Put a request into the server's wire form.
+
+        The body is that of get_request_body, then `self.body`, then the request's own; null removes a field. Raises
+        UsageError for input that the endpoint can't take.
+        """
+        body = self._request_body(_input_of(request), request.max_output_tokens, Output())
+        for extra in (self.body, request.body):
+            if extra:
+                body = without_null(body | dict(extra), extra)
+        return Call(self.request_path(), msgspec.json.encode(body), tuple(self.headers.items()))
+
+    def decode(self, timeline: Timeline, request: Request) -> TokenEvents:
+        """Make token events of a captured answer; what is wrong with it is their failure, never an exception."""
+        refusal = failures.refused(timeline)
+        if refusal is not None:
+            return TokenEvents(failure=refusal)
+        if timeline.payload.lstrip()[:1] in (b"{", b"["):
+            return decode_text(timeline, request, self._parse_text, self.tokenizer, self.stream)
+        if self.stream or b"text/event-stream" in timeline.headers.lower():
+            return decode_stream(timeline, request, self._parse_stream, self.tokenizer)
+        return decode_text(timeline, request, self._parse_text, self.tokenizer, False)
+
+    def full_url(self) -> str:
+        """Return the URL of `_get_url`, however that is declared."""
+        return str(plain(self._get_url)())
+
+    def request_path(self) -> str:
+        """Return path and query of the URL that requests go to."""
+        if not self._path:
+            parts = urlsplit(self.full_url())
+            self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        return self._path
+
+
+class LocalBackend(ABC):
+    """A model in this process. A subclass loads it in `__init__` and answers in `generate`."""
+
+    def __init__(self, path: str = "", max_seq_len: int = 2048, tokenizer_only: bool = False,
+                 generation_kwargs: Mapping[str, Any] | None = None, model_kwargs: Mapping[str, Any] | None = None,
+                 trust_remote_code: bool = False, batch_size: int = 1, max_out_len: int = 128) -> None:
+        self.path, self.max_seq_len, self.tokenizer_only = path, max_seq_len, tokenizer_only
+        self.generation_kwargs, self.model_kwargs = dict(generation_kwargs or {}), dict(model_kwargs or {})
+        self.trust_remote_code, self.batch_size, self.max_out_len = trust_remote_code, batch_size, max_out_len
+
+    @abstractmethod
+    def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
+        """Answer `input` with at most `max_out_len` tokens."""
+
+
+def _input_of(request: Request) -> Input:
+    """Return what get_request_body gets as input: images make a message of a prompt."""
+    if request.messages is not None:
+        return [dict(message) for message in request.messages]
+    if request.prompt_ids is not None:
+        return list(request.prompt_ids)
+    if not request.images:
+        return request.prompt or ""
+    parts: Messages = [{"type": "image_url", "image_url": {"url": image}} for image in request.images]
+    return [{"role": "user", "content": [*parts, {"type": "text", "text": request.prompt or ""}]}]
+
+
+def without_null(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body without the fields that are null in `extra`."""
+    return {name: value for name, value in body.items() if value is not None or name not in extra}

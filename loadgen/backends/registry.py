@@ -1,0 +1,131 @@
+"""Finds backends by name, entry point or file, and makes them for a target."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from loadgen.backends.contract import LocalBackend, ServiceBackend
+from loadgen.plan import Target
+from loadgen.types import UsageError
+
+GROUP: Final = "loadgen.backends"
+BUILT_IN: Final = {
+    "openai": "loadgen.backends.openai:OpenAI",
+    "vllm": "loadgen.backends.vllm:VLLM",
+}
+
+
+def names() -> dict[str, str]:
+    """Return where each known backend is, by name; a built-in name outranks an entry point."""
+    return {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)} | BUILT_IN
+
+
+def find(name: str) -> type[ServiceBackend]:
+    """Return the class of a backend: a built-in name, an entry point of `loadgen.backends`, or "path/to/file.py:Class".
+
+    Raises UsageError if there is none, or if it is no backend.
+    """
+    file, colon, class_name = name.rpartition(":")
+    if colon and file.endswith(".py"):
+        return _class_of(_load(Path(file)), class_name, name)
+    if name.endswith(".py"):
+        raise UsageError(f"--backend {name}: name the class too: {name}:Class")
+    known = names()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"there is no backend {name!r}{hint} Known: {', '.join(sorted(known))}; "
+                         "your own is --backend path/to/file.py:Class")
+    module, _, class_name = known[name].partition(":")
+    try:
+        return _class_of(importlib.import_module(module), class_name, name)
+    except ImportError as error:
+        raise UsageError(f"the backend {name!r} can't be loaded from {module}: {error}") from error
+
+
+def make(target: Target, **options: Any) -> ServiceBackend:
+    """Make the backend of a target, which then carries its headers and body. `options` go to the constructor too.
+
+    A class need not take every argument of ServiceBackend: what it doesn't is left at its default, but an endpoint
+    that can't take effect raises UsageError, as do URLs that differ in their path.
+    """
+    made = find(target.backend)
+    if len({urlsplit(url).path.rstrip("/") for url in target.url}) > 1:
+        raise UsageError(f"the URLs must have the same path, and differ: {', '.join(target.url)}")
+    wanted = {"model": target.model, "stream": target.stream, "api_key": target.api_key,
+              "url": target.url[0] if target.url else "", **options}
+    if target.endpoint:
+        wanted["endpoint"] = target.endpoint
+    accepted = _accepted(made)
+    if accepted is not None:
+        if "endpoint" in wanted and "endpoint" not in accepted:
+            raise UsageError(f"the backend {target.backend} has no choice of endpoint: leave --endpoint out")
+        wanted = {name: value for name, value in wanted.items() if name in accepted}
+    try:
+        backend = made(**wanted)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"the backend {target.backend} can't be made: {_told(error)}") from error
+    backend.add_headers(target.headers)
+    backend.add_body(target.body)
+    return backend
+
+
+def _accepted(made: type[ServiceBackend]) -> set[str] | None:
+    """Return the names of the constructor's arguments, None if it takes any."""
+    parameters = inspect.signature(made).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return {parameter.name for parameter in parameters}
+
+
+def _load(path: Path) -> ModuleType:
+    """Import a file as a module of its own."""
+    if not path.is_file():
+        raise UsageError(f"there is no backend file {path}: write --backend path/to/file.py:Class")
+    name = f"loadgen_backend_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise UsageError(f"the backend file {path} can't be run: {_told(error)}") from error
+    return module
+
+
+def _class_of(module: ModuleType, class_name: str, name: str) -> type[ServiceBackend]:
+    """Return the backend class `class_name` of a module."""
+    found = getattr(module, class_name, None)
+    if isinstance(found, type) and issubclass(found, ServiceBackend):
+        return found
+    if isinstance(found, type) and issubclass(found, LocalBackend):
+        raise UsageError(f"{name}: {class_name} is a local backend, and `run` measures servers")
+    if found is not None:
+        raise UsageError(f"{name}: {class_name} is no backend: derive it from loadgen.ServiceBackend")
+    others = [key for key, value in vars(module).items()
+              if isinstance(value, type) and issubclass(value, ServiceBackend) and value.__module__ == module.__name__]
+    raise UsageError(f"{name}: there is no class {class_name!r}; backends there: {', '.join(others) or 'none'}")
+
+
+def _told(error: Exception) -> str:
+    """Tell an exception with the line it came from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
+    if isinstance(error, SyntaxError):
+        where = f"{error.filename}:{error.lineno}: "
+    return f"{where}{type(error).__name__}: {error}"

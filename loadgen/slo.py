@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
+
+import numpy as np
+import numpy.typing as npt
 
 from loadgen.report import PERCENTILES
 from loadgen.types import UsageError
@@ -37,6 +41,7 @@ PRESETS: Final = {
     "mlperf:deepseek-r1-interactive": ("ttft.p99<1500ms", "tpot.p99<15ms"),
 }
 
+_COMPARE: Final = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _FORM = re.compile(r"\s*(?P<metric>[\w-]+)(?:\.(?P<statistic>[\w.]+))?\s*(?P<sign><=|>=|<|>)\s*(?P<limit>\S+)\s*")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.IGNORECASE)
 _EXAMPLES: Final = "'ttft.p99<500ms', 'e2e.mean<2s', 'errors<0.1%' or 'goodput>9.5'"
@@ -67,11 +72,11 @@ class Slo:
 
     def meets(self, value: float) -> bool:
         """Say whether `value`, in the objective's unit, is on the right side of the limit."""
-        if self.sign == "<":
-            return value < self.limit
-        if self.sign == "<=":
-            return value <= self.limit
-        return value > self.limit if self.sign == ">" else value >= self.limit
+        return bool(_COMPARE[self.sign](value, self.limit))
+
+    def meets_all(self, values: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Say of each of `values` whether it is on the right side of the limit."""
+        return np.asarray(_COMPARE[self.sign](values, self.limit), np.bool_)
 
     @property
     def wants_less(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
@@ -39,9 +39,9 @@ def check(plan: Plan) -> None:
         raise UsageError("\n".join(wrong))
 
 
-def nearest(word: str, words: list[str]) -> str:
+def nearest(word: str, words: Iterable[str]) -> str:
     """Say which of `words` was probably meant, as "; did you mean X?", or "" if none is near."""
-    near = get_close_matches(word, words, n=1, cutoff=0.6)
+    near = get_close_matches(word, list(words), n=1, cutoff=0.6)
     return f"; did you mean {near[0]}?" if near else ""
 
 
@@ -106,7 +106,7 @@ def _policy(plan: Plan) -> Iterator[str]:
 def _arrivals(plan: Plan) -> Iterator[str]:
     load = plan.load
     if load.arrivals not in ARRIVALS:
-        yield (f"unknown arrivals {load.arrivals!r}{nearest(load.arrivals, list(ARRIVALS))}"
+        yield (f"unknown arrivals {load.arrivals!r}{nearest(load.arrivals, ARRIVALS)}"
                f"; there are {', '.join(ARRIVALS)}")
     if not isfinite(load.burstiness) or load.burstiness <= 0:
         yield f"the burstiness {load.burstiness:g} is no shape of a gamma law: write a positive number, 1 is poisson"
@@ -163,7 +163,7 @@ def _judgement(plan: Plan) -> Iterator[str]:
         yield f"the precision {plan.judgement.precision:g} is no share: write a percentage, as in --precision 5%"
     for text in plan.judgement.slo:
         try:
-            slo.parse(text)
+            slo.expand([text])
         except UsageError as error:
             yield str(error)
 

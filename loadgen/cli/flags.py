@@ -1,0 +1,163 @@
+"""The table of flags that set a field of the Plan: it makes both the parser and the values that override a plan."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from loadgen.planfile import AUTO, read_share
+from loadgen.types import UsageError
+from loadgen.units import parse_count, parse_duration, parse_rate
+
+Read = Callable[[str], Any]
+
+GROUPS: Final = {
+    "target": "the server",
+    "load": "when requests are sent",
+    "workload": "what is asked",
+    "timeouts": "how long to wait; 0s is for ever",
+    "tls": "for https:// targets",
+    "judgement": "what the numbers are held against",
+    "out": "where results go",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag, and the "table.key" of the Plan that it sets. Without `read` it is a switch with a --no- form.
+
+    `repeat` flags may be given several times; it makes the field's value of the list of what was read.
+    """
+
+    name: str
+    path: str
+    metavar: str
+    help: str
+    read: Read | None = str
+    repeat: Callable[[list[Any]], Any] | None = None
+
+
+def read_header(text: str) -> tuple[str, str]:
+    """Read "Name: value"."""
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise UsageError(f"{text!r} is no header: write 'Name: value'")
+    return name.strip(), value.strip()
+
+
+def read_body_field(text: str) -> tuple[str, Any]:
+    """Read "key=json"; what is no JSON is a text, and null takes the field out."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"{text!r} is no body field: write key=value, as in temperature=0 or ignore_eos=null")
+    try:
+        return key, json.loads(value, parse_constant=_refuse_constant)
+    except ValueError:
+        return key, value
+
+
+def read_warmup(text: str) -> int:
+    """Read a duration, or "auto" as -1."""
+    return -1 if text == AUTO else parse_duration(text)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+_whole = partial(parse_count, least=0)
+
+FLAGS: Final = (
+    Flag("--backend", "target.backend", "NAME", "dialect: openai, vllm, or path/to/file.py:Class (openai)"),
+    Flag("--url", "target.url", "URL", "where the server is; several are used in turn", repeat=tuple),
+    Flag("--model", "target.model", "NAME", "model to ask for (the one that the server lists)"),
+    Flag("--endpoint", "target.endpoint", "NAME", "chat or completions (the backend's default)"),
+    Flag("--stream", "target.stream", "", "ask for a stream of tokens (yes)", read=None),
+    Flag("--api-key", "target.api_key", "KEY", "key to send; better in the environment, as LOADGEN_API_KEY"),
+    Flag("--header", "target.headers", "'NAME: VALUE'", "header to add to every request", read_header, dict),
+    Flag("--body", "target.body", "KEY=JSON", "field to add to every body; null takes one out", read_body_field, dict),
+    Flag("--wait-ready", "target.wait_ready", "TIME", "wait so long for the server to become ready (0s)",
+         parse_duration),
+
+    Flag("--rate", "load.rate", "N", "open loop: requests per second", parse_rate),
+    Flag("--arrivals", "load.arrivals", "LAW", "poisson, constant or gamma (poisson)"),
+    Flag("--burstiness", "load.burstiness", "N", "shape of gamma arrivals: below 1 burstier than poisson", parse_rate),
+    Flag("--concurrency", "load.concurrency", "N", "closed loop: keep so many requests running", parse_count),
+    Flag("--max-in-flight", "load.max_in_flight", "N", "hold arrivals back above so many; judged (no limit)", _whole),
+    Flag("--requests", "load.requests", "N", "length of the measured window as a count of requests", parse_count),
+    Flag("--duration", "load.duration", "TIME", "length of the measured window", parse_duration),
+    Flag("--warmup", "load.warmup", "TIME", "load before the window (auto: a tenth of it, 1 s to 30 s)", read_warmup),
+    Flag("--drain", "load.drain", "TIME", "wait so long for the last answers (60s)", parse_duration),
+    Flag("--cooldown", "load.cooldown", "", "keep offering load until the last measured answer has ended (yes)",
+         read=None),
+    Flag("--seed", "load.seed", "N", "seed of arrivals and, unless --prompt-seed is given, prompts (0)", _whole),
+    Flag("--senders", "load.senders", "N", "sending processes (auto: cores - 1)",
+         lambda text: 0 if text == AUTO else parse_count(text)),
+    Flag("--connections", "load.connections", "HOW", "reuse connections, or open a new one for each request (reuse)"),
+
+    Flag("--input-tokens", "workload.input_tokens", "LENGTH",
+         "512, uniform:100,900, normal:512,64, lognormal:512,0.5 or file:lengths.txt (512)"),
+    Flag("--output-tokens", "workload.output_tokens", "LENGTH", "the same for answers (128)"),
+    Flag("--prompts", "workload.prompts", "FILE", "JSONL file of prompts; without a length, each is sent once"),
+    Flag("--tokenizer", "workload.tokenizer", "NAME", "directory, tokenizer.json or name, for exact prompt lengths"),
+    Flag("--token-ids", "workload.token_ids", "", "send token ids where the server takes them", read=None),
+    Flag("--shared-prefix", "workload.shared_prefix", "N", "tokens that all prompts begin with (0)", _whole),
+    Flag("--prompt-seed", "workload.seed", "N", "seed of prompts and lengths (that of --seed)", _whole),
+
+    Flag("--connect-timeout", "timeouts.connect", "TIME", "for a connection (10s)", parse_duration),
+    Flag("--first-token-timeout", "timeouts.first_token", "TIME", "for the first byte of an answer (0s)",
+         parse_duration),
+    Flag("--idle-timeout", "timeouts.idle", "TIME", "between two reads of an answer (0s)", parse_duration),
+    Flag("--timeout", "timeouts.total", "TIME", "for a whole answer (10m)", parse_duration),
+
+    Flag("--ca", "tls.ca", "FILE", "certificates to trust, PEM"),
+    Flag("--cert", "tls.cert", "FILE", "client certificate, PEM"),
+    Flag("--key", "tls.key", "FILE", "its private key, PEM"),
+    Flag("--insecure", "tls.insecure", "", "accept any certificate", read=None),
+    Flag("--server-name", "tls.server_name", "NAME", "name to ask for and to verify (that of the url)"),
+
+    Flag("--slo", "judgement.slo", "SLO", "'ttft.p99<500ms', 'errors<0.1%%', mlperf:llama2-70b-interactive; "
+         "exit 1 if missed", repeat=tuple),
+    Flag("--precision", "judgement.precision", "SHARE", "half-width that a gated percentile's interval may have (5%%)",
+         read_share),
+    Flag("--lax", "judgement.lax", "", "a run that is too short or too small is a warning, not INVALID", read=None),
+
+    Flag("--out", "out.dir", "DIR", "directory of results (runs/<time>-<backend>-<rate>)"),
+    Flag("--outputs", "out.outputs", "", "write the generated text to outputs.jsonl", read=None),
+)
+
+
+def add_flags(parser: argparse.ArgumentParser) -> dict[str, Any]:
+    """Add every flag of the table to a parser, in groups; return the groups by their name."""
+    groups: dict[str, Any] = {name: parser.add_argument_group(name, about) for name, about in GROUPS.items()}
+    for flag in FLAGS:
+        settings: dict[str, Any] = {"dest": flag.path, "help": flag.help, "default": argparse.SUPPRESS}
+        if flag.read is None:
+            settings["action"] = argparse.BooleanOptionalAction
+        else:
+            settings |= {"metavar": flag.metavar, "type": _naming(flag.name, flag.read)}
+        if flag.repeat:
+            settings["action"] = "append"
+        groups[flag.path.partition(".")[0]].add_argument(flag.name, **settings)
+    return groups
+
+
+def overrides(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick the plan's values out of parsed arguments: "table.key" -> value, as loadgen.planfile.override takes them."""
+    repeats = {flag.path: flag.repeat for flag in FLAGS if flag.repeat}
+    known = {flag.path for flag in FLAGS}
+    return {path: repeats[path](value) if path in repeats else value for path, value in given.items() if path in known}
+
+
+def _naming(name: str, read: Read) -> Read:
+    """Make a reader whose UsageError says which flag it was."""
+    def read_named(text: str) -> Any:
+        try:
+            return read(text)
+        except UsageError as error:
+            raise UsageError(f"{name}: {error}") from None
+    return read_named

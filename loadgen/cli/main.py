@@ -1,0 +1,65 @@
+"""The command `loadgen`: finds the subcommand, runs it, and turns what goes wrong into an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+from loadgen import __version__
+from loadgen.cli.parser import Parser
+from loadgen.plancheck import nearest
+from loadgen.types import UsageError
+
+COMMANDS: Final = ("run", "report", "mock")
+"""Each is a module of loadgen.cli that has add_parser(subparsers) and sets the default `run`: args -> exit code."""
+USAGE_ERROR: Final = 2
+INTERRUPTED: Final = 130
+
+_EPILOG: Final = """\
+examples:
+  loadgen run --backend vllm --url http://host:8000 --rate 10 --duration 60s --slo 'ttft.p99<500ms'
+  loadgen run plan.toml --rate 20          the same from a file; flags override it
+  loadgen report runs/2026-11-23T07-40-11-vllm-10
+  loadgen mock --port 8000 --ttft 200ms --itl 20ms
+
+exit codes: 0 valid and every SLO met, 1 an SLO missed, 2 usage, 3 INVALID: do not believe the numbers, 130 interrupted
+"""
+
+
+def parser() -> Parser:
+    """Build the parser of the whole command line; imports nothing that takes long to import."""
+    top = Parser(prog="loadgen", description="Offer load to an LLM inference server, and say what it did with it.",
+                 epilog=_EPILOG)
+    top.add_argument("--version", action="version", version=f"loadgen {__version__}")
+    commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+    for name in COMMANDS:
+        import_module(f"loadgen.cli.{name}").add_parser(commands)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; a mistake of the user is said on stderr in one line each."""
+    try:
+        arguments = list(sys.argv[1:] if argv is None else argv)
+        if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
+            raise UsageError(f"unknown command {arguments[0]!r}{nearest(arguments[0], COMMANDS)}"
+                             f"; there are {', '.join(COMMANDS)}")
+        args = parser().parse_args(arguments)
+        if args.command is None:
+            raise UsageError(f"no command was given; there are {', '.join(COMMANDS)} (loadgen --help)")
+        code: int = args.run(args)
+        sys.stdout.flush()
+        return code
+    except UsageError as error:
+        for line in str(error).splitlines():
+            print(f"loadgen: error: {line}", file=sys.stderr)
+        return USAGE_ERROR
+    except BrokenPipeError:  # the reader of our output has gone, as in `loadgen report DIR | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return INTERRUPTED
+    except KeyboardInterrupt:  # before the run took over the signal
+        print("loadgen: interrupted", file=sys.stderr)
+        return INTERRUPTED

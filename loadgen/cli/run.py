@@ -1,0 +1,56 @@
+"""`loadgen run`: builds the Plan from a file and flags, runs it, prints the result."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from loadgen.cli.flags import add_flags, overrides
+from loadgen.plan import Plan
+
+_EPILOG = """\
+Times are written 500us, 500ms, 60s, 5m or 1h. Flags override the plan file.
+
+examples:
+  loadgen run --backend vllm --url http://host:8000 --rate 10 --duration 60s --input-tokens 512 --output-tokens 128
+  loadgen run plan.toml --slo 'ttft.p99<500ms' --slo 'itl.p99<50ms'
+  loadgen run runs/2026-11-23T07-40-11-vllm-10 --out again        the same run once more
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `run` and its flags to the command line."""
+    parser = subparsers.add_parser("run", help="offer load to a server and report what it did", epilog=_EPILOG,
+                                   usage="loadgen run [PLAN] [flags]",
+                                   description="Offer requests on a timeline that is kept whatever the server does, "
+                                               "and time every token.")
+    parser.add_argument("plan", nargs="?", metavar="PLAN",
+                        help="plan file (.toml or .json), or the directory of an earlier run")
+    groups = add_flags(parser)
+    groups["out"].add_argument("--json", action="store_true",
+                               help="print summary.json on standard output and nothing else there")
+    groups["out"].add_argument("--quiet", action="store_true", help="no live view")
+    parser.set_defaults(run=run)
+
+
+def plan_of(args: argparse.Namespace) -> Plan:
+    """Build the Plan that the arguments ask for. Raise UsageError if it can't be run."""
+    from loadgen import planfile
+
+    plan = planfile.load(args.plan) if args.plan else Plan()
+    plan = planfile.reveal(planfile.override(plan, overrides(vars(args))))
+    planfile.check(plan)
+    return plan
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the plan, print the table (and with --json the summary), and return the verdict's exit code."""
+    plan = plan_of(args)
+    from loadgen.cli.show import show
+    from loadgen.reports.live import choose
+    from loadgen.run import execute
+
+    report, directory = execute(plan, choose(sys.stderr, quiet=args.quiet))
+    show(report, directory, as_json=args.json, quiet=args.quiet)
+    return report.verdict.exit_code

@@ -53,14 +53,17 @@ def _by_event(trace: Trace, output: Output, events: TokenEvents) -> list[int]:
 
     Returns nothing if the first event with content brought no count: then whatever came later is a final count.
     """
+    last = trace.finish if trace.finish != NO_CHANGE else len(trace.ends)
     first = next((change for change in trace.changes if change[1] or change[IDS] or change[TOKENS]), None)
     if first is None:
-        return []
+        usages = [change for change in trace.changes if change[USAGE] > 0 and change[0] <= last]
+        if len(usages) < 2:
+            return []
+        first = usages[0]  # tokens without text, one event after another
     sources = {USAGE: output.usage_source, IDS: "token ids", TOKENS: "server details"}
     column = next((column for column in sources if first[column] > 0), None)
     if column is None:
         return []
-    last = trace.finish if trace.finish != NO_CHANGE else len(trace.ends)
     positions, counts, before = [], [], 0
     for change in trace.changes:
         position, after = change[0], change[column]

@@ -12,7 +12,7 @@ import msgspec
 from loadgen.backends import counting, failures
 from loadgen.backends.counting import Trace
 from loadgen.protocols import sse
-from loadgen.types import Failure, Output, Request, Timeline, TokenEvents
+from loadgen.types import ABSENT, Failure, Output, Request, Timeline, TokenEvents
 
 DONE: Final = b"[DONE]"
 HERE: Final = Path(__file__).parent
@@ -46,6 +46,10 @@ def decode_text(timeline: Timeline, request: Request, parse: Parse, tokenizer: T
         trace.changes.append((0, True, len(output.token_ids), output.tokens, output.usage_tokens))
     output.done = output.done or (found is None and timeline.complete)
     events = counting.count(trace, output, request, tokenizer)
+    if events.output_source == "events":  # one answer says nothing about its number of tokens
+        events.output_tokens, events.output_source = ABSENT, ""
+    elif events.ends and events.output_tokens > 0:
+        events.counts = [events.output_tokens]
     events.failure = _outcome(timeline, output, found, False, bool(events.ends))
     return events
 

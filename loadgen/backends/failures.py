@@ -25,7 +25,7 @@ UNKNOWN_FIELD: Final = tuple(re.compile(pattern, re.IGNORECASE) for pattern in (
     r"['\"]loc['\"]:\s*[\[(]([^\])]*)[\])],\s*['\"]msg['\"]:\s*['\"]extra (?:inputs|fields) (?:are )?not permitted",
     r"loc['\"]:\s*['\"]body\.([\w.]+)['\"],\s*['\"]msg['\"]:\s*['\"]extra (?:inputs|fields) (?:are )?not permitted",
     r"unrecognized request arguments? supplied:\s*([\w, ]+)",
-    r"un(?:known|supported|recognized)[ _](?:parameter|field|argument|key)s?:?\s*((?:[`'\"]?\w+[`'\"]?(?:,\s*)?)+)",
+    r"un(?:known|supported|recognized)[ _](?:parameter|field|argument|key)s?:?\s*(\w+|(?:[`'\"]\w+[`'\"](?:,\s*)?)+)",
     r"additional properties are not allowed \(([^)]*?) w(?:as|ere) unexpected",
     r"extra inputs are not permitted.{0,40}?['\"](\w+)['\"]",
 ))
@@ -123,7 +123,7 @@ def probe_hint(status: int, body: bytes) -> str:
     if not 400 <= status < 500:
         return ""
     text = body.decode("utf-8", "replace").replace('\\"', '"')
-    if "max_completion_tokens" in text and "max_tokens" in text:
+    if re.search(r"use\W+max_completion_tokens\W+instead", text, re.IGNORECASE):
         return "this server wants the output length as max_completion_tokens: add --body max_completion_tokens=true"
     fields = _unknown_fields(text)
     if not fields:

@@ -1,0 +1,123 @@
+"""The Evidence: every number that a check looks at, taken from the recorder and the plan at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from loadgen.checks.gates import Decision, decide_all
+from loadgen.checks.steady import Steady, steadiness
+from loadgen.plan import SECOND
+from loadgen.recorder import Recorder
+from loadgen.types import ABSENT
+
+MOST_UNSTAMPED: Final = 0.01
+"""Share of reads without a kernel stamp above which the run counts as one with user-space stamps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Numbers of one run; instants and durations in ns, None where nothing was recorded."""
+
+    closed_loop: bool = False
+    stream: bool = True
+    rate: float = 0.0  # as planned
+    kernel_stamps: bool = True
+    senders: int = 1
+    planned: int = ABSENT
+    offered: int = 0
+    tried: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    censored: int = 0
+    held: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)
+    lag_p99: int | None = None
+    earliest_lag: int = 0
+    median_wait: int | None = None  # ttft, without streaming e2e
+    median_itl: int | None = None
+    receive_lag_p99: int | None = None
+    coalesced: float = 0.0
+    stall: int = 0
+    starved: int = 0
+    overflow: int = 0
+    usage_given: int = 0
+    usage_wrong: int = 0
+    asked: int = 0
+    got: int = 0
+    finish_reasons: Mapping[str, int] = field(default_factory=dict)
+    mean_time: float | None = None  # e2e
+    length: int = 0  # of the window, as it turned out
+    clock_step: int = 0
+    clock_drift: float = 0.0
+    steady: Steady = field(default_factory=Steady)
+    gates: tuple[Decision, ...] = ()
+    precision: float = 0.05
+    lax: bool = False
+    interrupted: bool = False
+
+
+def span(recorder: Recorder, interrupted: bool = False) -> tuple[int, int]:
+    """Return (begin, end) of the measured window as it turned out, in ns since the start of the schedule.
+
+    A window of known length ends with it, or where the last measured request ended if the run was interrupted before;
+    one of known count ends where the last measured request ended.
+    """
+    begin, last = recorder.window.start, max(recorder.last_end, recorder.window.start)
+    if recorder.window.length == ABSENT:
+        return begin, last
+    end = begin + recorder.window.length
+    return begin, min(end, last) if interrupted else end
+
+
+def uses_kernel_stamps(recorder: Recorder) -> bool:
+    """Say whether (nearly) every read of the measured requests carried the kernel's stamp."""
+    tally = recorder.measured
+    return tally.unstamped <= MOST_UNSTAMPED * tally.reads if tally.reads else True
+
+
+def evidence(recorder: Recorder, plan: Mapping[str, Any], interrupted: bool = False, whole: bool = True) -> Evidence:
+    """Take the evidence. `plan` is the Plan as plan.json holds it (tables load, target, judgement).
+
+    Without `whole`, as often as a live view needs it, the steady state and the gates are left out.
+    """
+    load, judgement = plan.get("load", {}), plan.get("judgement", {})
+    stream = bool(plan.get("target", {}).get("stream", True))
+    begin, end = span(recorder, interrupted)
+    steady_end = end if recorder.window.length != ABSENT else max(begin, recorder.last_due)
+    return Evidence(
+        closed_loop=bool(load.get("concurrency", 0)), stream=stream, rate=float(load.get("rate", 0.0)),
+        kernel_stamps=uses_kernel_stamps(recorder), planned=recorder.window.count,
+        length=end - begin, steady=steadiness(recorder, begin, steady_end) if whole else Steady(),
+        gates=decide_all(recorder, begin, end, stream) if whole else (),
+        precision=float(judgement.get("precision", 0.05)), lax=bool(judgement.get("lax", False)), interrupted=interrupted,
+        **_counts(recorder), **_client(recorder), **_latencies(recorder, stream))
+
+
+def _counts(recorder: Recorder) -> dict[str, Any]:
+    tally = recorder.measured
+    same = ("offered", "tried", "succeeded", "failed", "censored", "held", "usage_given", "usage_wrong", "asked", "got")
+    return {**{name: getattr(tally, name) for name in same}, "failures": dict(tally.failures),
+            "finish_reasons": dict(tally.finish_reasons),
+            "coalesced": tally.coalesced / tally.events if tally.events else 0.0,
+            "overflow": sum(histogram.overflow for histogram in recorder.metrics.values())}
+
+
+def _client(recorder: Recorder) -> dict[str, Any]:
+    health = recorder.health
+    last = max(recorder.last_end, recorder.window.start) + SECOND
+    return {"senders": max(1, len(health.senders)), "starved": health.total("starved"),
+            "stall": health.stall(recorder.window.start, last), "clock_step": health.clock_step,
+            "clock_drift": health.clock_drift(), "earliest_lag": recorder.earliest_lag}
+
+
+def _latencies(recorder: Recorder, stream: bool) -> dict[str, Any]:
+    metrics = recorder.metrics
+
+    def quantile(name: str, q: float) -> int | None:
+        return metrics[name].percentile(q) if metrics[name].count else None
+
+    return {"lag_p99": quantile("lag", 0.99), "receive_lag_p99": quantile("receive_lag", 0.99),
+            "median_wait": quantile("ttft" if stream else "e2e", 0.5), "median_itl": quantile("itl", 0.5),
+            "mean_time": metrics["e2e"].mean if metrics["e2e"].count else None}

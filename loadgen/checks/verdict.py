@@ -1,0 +1,60 @@
+"""The table of checks, and the verdict and exit code that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from loadgen.checks import rows, sample
+from loadgen.checks.evidence import Evidence, evidence
+from loadgen.checks.gates import Decision
+from loadgen.recorder import Recorder
+from loadgen.report import Check, Verdict
+
+VALID: Final = 0
+SLO_FAILED: Final = 1
+INVALID: Final = 3
+INTERRUPTED: Final = 130
+
+CHECKS: Final[tuple[Callable[[Evidence], Check], ...]] = (
+    rows.interrupted, rows.sender_lost, rows.schedule, rows.lag, rows.receive, rows.loop_stall, rows.held, rows.clock,
+    rows.errors, rows.censored, sample.steady_state, sample.little, rows.token_counts, rows.output_length,
+    rows.overflow, sample.duration, sample.sample_size, sample.precision)
+"""Every row, the most damning first."""
+
+_LIVE: Final = (rows.sender_lost, rows.lag, rows.receive, rows.loop_stall, rows.held, rows.clock, rows.errors,
+                rows.token_counts, rows.overflow)
+
+
+def judge(seen: Evidence, notes: Sequence[str] = ()) -> Verdict:
+    """Apply every check and every gate. A row that holds carries no remedy."""
+    checks = tuple(_quiet(check(seen)) for check in CHECKS)
+    valid = all(check.ok or check.warning for check in checks)
+    return Verdict(valid, exit_code(seen, valid), checks, tuple(one.gate for one in seen.gates), tuple(notes),
+                   seen.interrupted)
+
+
+def exit_code(seen: Evidence, valid: bool) -> int:
+    """Return 130 if interrupted, else 3 if INVALID, else 1 if an objective is not met, else 0.
+
+    With --lax an objective that can't be decided is held against the sample's own number.
+    """
+    if seen.interrupted:
+        return INTERRUPTED
+    if not valid:
+        return INVALID
+    return VALID if all(_met(one) for one in seen.gates) else SLO_FAILED
+
+
+def warnings(recorder: Recorder, plan: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the checks that fail so far, for the live view: those that don't wait for the end."""
+    seen = evidence(recorder, plan, whole=False)
+    return tuple(row.name for row in (check(seen) for check in _LIVE) if not row.ok)
+
+
+def _met(one: Decision) -> bool:
+    return one.likely if one.gate.ok is None else one.gate.ok
+
+
+def _quiet(check: Check) -> Check:
+    return Check(check.name, True, check.seen, check.limit, check.unit) if check.ok else check

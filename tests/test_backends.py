@@ -172,3 +172,13 @@ def test_a_local_backend_needs_generate() -> None:
     assert Echo(path="p").generate("x", 1) == "x"
     with pytest.raises(TypeError):
         LocalBackend()  # type: ignore[abstract]
+
+
+def test_a_path_beside_that_of_the_address_is_refused() -> None:
+    class Elsewhere(ServiceBackend):
+        def _get_url(self) -> str:
+            return "http://server/generate"
+
+    assert Elsewhere(url="http://server").request_path() == "/generate"
+    with pytest.raises(UsageError, match="without a path"):
+        Elsewhere(url="http://server/x").request_path()

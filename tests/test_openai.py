@@ -99,19 +99,29 @@ def test_the_field_of_the_length_can_be_chosen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given_url", "path"),
+    ("address", "full", "path"),
     [
-        ("http://a", "/v1/chat/completions"),
-        ("http://a/", "/v1/chat/completions"),
-        ("http://a/v1", "/v1/chat/completions"),
-        ("http://a/v1/", "/v1/chat/completions"),
-        ("http://a/proxy", "/proxy/v1/chat/completions"),
-        ("http://a/v1/chat/completions", "/v1/chat/completions"),
-        ("a:80", "/v1/chat/completions"),
+        ("http://a", "http://a/v1/chat/completions", "/v1/chat/completions"),
+        ("http://a/", "http://a/v1/chat/completions", "/v1/chat/completions"),
+        ("http://a/v1", "http://a/v1/chat/completions", "/chat/completions"),
+        ("http://a/v1/", "http://a/v1/chat/completions", "/chat/completions"),
+        ("http://a/proxy", "http://a/proxy/v1/chat/completions", "/v1/chat/completions"),
+        ("http://a/v1/chat/completions", "http://a/v1/chat/completions", ""),
+        ("a:80", "http://a:80/v1/chat/completions", "/v1/chat/completions"),
+        ("http://a/x?v=1", "http://a/x/v1/chat/completions?v=1", "/v1/chat/completions?v=1"),
     ],
 )
-def test_an_address_may_hold_part_of_the_path(given_url: str, path: str) -> None:
-    assert OpenAI(url=given_url).encode(ASKED).path == path
+def test_an_address_may_hold_part_of_the_path(address: str, full: str, path: str) -> None:
+    backend = OpenAI(url=address)
+    assert backend.full_url() == full
+    assert backend.encode(ASKED).path == path
+    assert backend.encode(ASKED).path == path
+
+
+def test_the_listing_of_models_is_asked_below_the_address() -> None:
+    assert OpenAI(url="http://a").models_path == "/v1/models"
+    assert OpenAI(url="http://a/v1").models_path == "/models"
+    assert OpenAI(url="http://a/proxy").models_path == "/v1/models"
 
 
 def test_host_and_port_make_an_address() -> None:
@@ -124,7 +134,7 @@ def listing(name: str) -> dict[str, Any]:
 
 
 def test_models_are_read_from_the_listing() -> None:
-    assert model_from(listing("vllm_models.raw")) == "tiny"
+    assert OpenAI(url=URL).model_from(listing("vllm_models.raw")) == "tiny"
     assert max_model_len(listing("vllm_models.raw"), "tiny") == 2048
     assert max_model_len(listing("llamacpp_models.raw"), "tiny") is None
     assert model_note(listing("vllm_models.raw")) == ""

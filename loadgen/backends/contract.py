@@ -26,8 +26,8 @@ class ServiceBackend:
     `path` and `trust_remote_code` for whoever loads the tokenizer.
     """
 
-    health_path: ClassVar[str] = "/health"
-    models_path: ClassVar[str] = "/v1/models"
+    health_path: str = "/health"  # below the path of the address, as is the next
+    models_path: str = "/v1/models"
     endpoints: ClassVar[tuple[str, ...]] = ("chat",)  # the first is the default
     forces_length: ClassVar[bool] = False  # whether answers are made as long as was asked
 
@@ -53,6 +53,8 @@ class ServiceBackend:
         self.body: dict[str, Any] = {}
         self.add_body(body or {})
         self.base_url = dialect.base_url_of(url, host_ip, host_port, enable_ssl)
+        if self.models_path == "/v1/models" and urlsplit(self.base_url).path.endswith("/v1/"):
+            self.models_path = "/models"
         self.tokenizer: Callable[[str], int] | None = None  # counts the tokens of answers whose server does not
         self.logger = logging.getLogger(f"loadgen.backends.{type(self).__name__}")
         if verbose:
@@ -132,15 +134,27 @@ class ServiceBackend:
             return decode_stream(timeline, request, self._parse_stream, self.tokenizer)
         return decode_text(timeline, request, self._parse_text, self.tokenizer, False)
 
+    def model_from(self, listing: Mapping[str, Any]) -> str:
+        """Return the model to ask for from the server's answer to `models_path`; raises UsageError without one."""
+        return dialect.model_from(listing)
+
     def full_url(self) -> str:
         """Return the URL of `_get_url`, however that is declared."""
         return str(plain(self._get_url)())
 
     def request_path(self) -> str:
-        """Return path and query of the URL that requests go to."""
+        """Return path and query that requests go to, below the path of the server's address.
+
+        Raises UsageError if `_get_url` leads elsewhere.
+        """
         if not self._path:
             parts = urlsplit(self.full_url())
-            self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            prefix = urlsplit(self.base_url).path.rstrip("/")
+            path = parts.path or "/"
+            if not (path + "/").startswith(prefix + "/"):
+                raise UsageError(f"{type(self).__name__}._get_url leads to {path}, not below {prefix} of the address: "
+                                 "give --url without a path")
+            self._path = path.removeprefix(prefix) + (f"?{parts.query}" if parts.query else "")
         return self._path
 
 

@@ -65,13 +65,14 @@ def as_messages(input: Input) -> Messages:
 def join(base_url: str, endpoint: str) -> str:
     """Return the URL of an endpoint such as "v1/chat/completions" below an address that may hold part of it.
 
-    http://a, http://a/v1 and http://a/v1/chat/completions all give the last.
+    http://a, http://a/v1 and http://a/v1/chat/completions all give the last. A query stays behind the path.
     """
-    base = base_url.rstrip("/")
-    if base.endswith("/" + endpoint):
-        return base
-    first, _, rest = endpoint.partition("/")
-    return f"{base}/{rest if rest and base.endswith('/' + first) else endpoint}"
+    base, mark, query = base_url.partition("?")
+    base = base.rstrip("/")
+    if not base.endswith("/" + endpoint):
+        first, _, rest = endpoint.partition("/")
+        base = f"{base}/{rest if rest and base.endswith('/' + first) else endpoint}"
+    return base + mark + query
 
 
 def base_url_of(url: str, host: str, port: int, tls: bool) -> str:

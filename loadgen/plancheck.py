@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from loadgen import slo
 from loadgen.plan import Plan, Workload
 from loadgen.secrets import KEY_VARIABLE, MASK
 from loadgen.types import UsageError
@@ -159,6 +158,8 @@ def _tls(plan: Plan) -> Iterator[str]:
 
 
 def _judgement(plan: Plan) -> Iterator[str]:
+    from loadgen import slo  # brings numpy, which `loadgen --help` has no time for
+
     if not 0 < plan.judgement.precision < 1:
         yield f"the precision {plan.judgement.precision:g} is no share: write a percentage, as in --precision 5%"
     for text in plan.judgement.slo:

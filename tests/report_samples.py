@@ -51,7 +51,8 @@ valid = Report(
     rates={"offered": 10.0, "sent": 10.0, "completed": 9.97, "output_tokens": 1276.0, "input_tokens": 5104.0,
            "goodput": 9.83},
     metrics=METRICS,
-    client={"stamps": "kernel", "senders": 1, "cpu_share": 0.02, "coalesced": 0.0, "loop_stall_max": 1_200_000},
+    client={"stamps": "kernel", "senders": 1, "cpu_s": 1.4, "elapsed_s": 70.0, "coalesced": 0.0,
+            "loop_stall_max": 1_200_000},
     schedule={"sha256": "3f9a1c77d2"},
     window={"start": 6_000_000_000, "length": 60_000_000_000},
     provenance={"loadgen": "0.1.0"},
@@ -79,7 +80,8 @@ invalid = judged(
           "the client read tokens late: fewer streams per sender (--senders 4), or a quieter machine"),
     Check("lag", False, 6_300_000, 1_800_000, "ns", "requests were sent late: --senders 4, or a quieter machine"))
 smoke = judged(replace(valid, requests={"offered": 20, "sent": 20, "succeeded": 20, "failed": 0, "censored": 0,
-                                        "failures": {}}), SAMPLE, SHORT)
+                                        "failures": {}}), SAMPLE, SHORT,
+               gates=(replace(GATE, ok=None, upper=None, needed=368),))
 lax = judged(smoke, exit_code=0)
 lax = replace(lax, verdict=replace(lax.verdict, valid=True, checks=(*PASSING, replace(SAMPLE, warning=True),
                                                                   replace(SHORT, warning=True))))
@@ -95,7 +97,8 @@ all_failed = judged(
                       "failures": {"connect": 590, "timeout": 10},
                       "types": {"connect": {"ConnectionRefusedError": 590}},
                       "examples": {"connect": "connection refused by 127.0.0.1:8000", "timeout": "connect: 10 s"}}),
-    Check("errors", False, 1.0, 0.001, "share", "look at the failures below; is the server up? --wait-ready 5m"))
+    Check("errors", False, 1.0, 0.001, "share", "look at the failures below; is the server up? --wait-ready 5m"),
+    gates=(Gate("ttft.p99<500ms", None, None, None),))
 closed = with_plan(replace(valid, metrics={k: v for k, v in METRICS.items() if k != "lag"}),
                    load={"rate": 0.0, "concurrency": 16})
 no_stream = with_plan(replace(valid, metrics={k: METRICS[k] for k in ("e2e", "lag")}), target={"stream": False})

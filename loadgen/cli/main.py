@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
 
-from loadgen import __version__
+import loadgen
 from loadgen.cli.parser import Parser
 from loadgen.plancheck import nearest
 from loadgen.types import UsageError
@@ -17,6 +17,7 @@ COMMANDS: Final = ("run", "report", "mock")
 """Each is a module of loadgen.cli that has add_parser(subparsers) and sets the default `run`: args -> exit code."""
 USAGE_ERROR: Final = 2
 INTERRUPTED: Final = 130
+READER_GONE: Final = 141
 
 _EPILOG: Final = """\
 examples:
@@ -33,7 +34,7 @@ def parser() -> Parser:
     """Build the parser of the whole command line; imports nothing that takes long to import."""
     top = Parser(prog="loadgen", description="Offer load to an LLM inference server, and say what it did with it.",
                  epilog=_EPILOG)
-    top.add_argument("--version", action="version", version=f"loadgen {__version__}")
+    top.add_argument("--version", action="version", version=f"loadgen {loadgen.__version__}")
     commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     for name in COMMANDS:
         import_module(f"loadgen.cli.{name}").add_parser(commands)
@@ -42,15 +43,9 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; a mistake of the user is said on stderr in one line each."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        arguments = list(sys.argv[1:] if argv is None else argv)
-        if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
-            raise UsageError(f"unknown command {arguments[0]!r}{nearest(arguments[0], COMMANDS)}"
-                             f"; there are {', '.join(COMMANDS)}")
-        args = parser().parse_args(arguments)
-        if args.command is None:
-            raise UsageError(f"no command was given; there are {', '.join(COMMANDS)} (loadgen --help)")
-        code: int = args.run(args)
+        code = _run(arguments)
         sys.stdout.flush()
         return code
     except UsageError as error:
@@ -59,7 +54,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE_ERROR
     except BrokenPipeError:  # the reader of our output has gone, as in `loadgen report DIR | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return INTERRUPTED
+        return READER_GONE
     except KeyboardInterrupt:  # before the run took over the signal
         print("loadgen: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
+        raise UsageError(f"unknown command {arguments[0]!r}{nearest(arguments[0], COMMANDS)}"
+                         f"; there are {', '.join(COMMANDS)}")
+    try:
+        args = parser().parse_args(arguments)
+    except SystemExit:  # --help and --version have said what was asked for
+        return 0
+    if args.command is None:
+        raise UsageError(f"no command was given; there are {', '.join(COMMANDS)} (loadgen --help)")
+    code: int = args.run(args)
+    return code

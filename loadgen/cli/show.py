@@ -32,4 +32,4 @@ def width_of(stream: TextIO) -> int:
 def files_of(directory: Path) -> str:
     """Name a run directory and the files in it, those of a kind that has many as one pattern."""
     names = {f"*{path.suffix}" if path.suffix == ".hlog" else path.name for path in directory.iterdir()}
-    return f"{directory}/   {'  '.join(sorted(names, key=lambda name: (name.startswith('*'), name)))}"
+    return f"{directory}/  {'  '.join(sorted(names, key=lambda name: (name.startswith('*'), name)))}"

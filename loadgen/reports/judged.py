@@ -14,6 +14,8 @@ from loadgen.reports.layout import cut, flow, row
 
 SMOKE: Final = ("sample_size", "precision", "duration")
 """Checks that every short run fails: a line each, after the others."""
+_MOST: Final = 10**9
+"""A needed number of requests that means that no number will do."""
 _SIGN: Final = re.compile(r"\s*(<=|>=|<|>)\s*")
 
 
@@ -27,7 +29,7 @@ def headline(report: Report) -> tuple[str, str]:
         return "INTERRUPTED", "what was measured until then"
     if not verdict.valid:
         if failing and failing <= set(SMOKE):
-            return "INVALID", "too small a run to judge by (--lax makes that a warning)"
+            return "INVALID", "too small a run to judge by (--lax: a warning)"
         return "INVALID", "do not believe these numbers"
     if missed:
         return "SLO MISSED", f"{missed} of {len(verdict.gates)}; the numbers are VALID"
@@ -54,15 +56,11 @@ def reasons(report: Report, width: int) -> Iterator[str]:
         else:
             indent = " " * (9 + first + 3)
             beside = width - cell_len(start) >= 40
-            yield from _wrapped(start if beside else start.rstrip(), remedy, width, beside, indent)
-
-
-def _wrapped(start: str, text: str, width: int, beside: bool, indent: str) -> Iterator[str]:
-    if beside:
-        yield from flow(text.split(" "), width, start, " " * cell_len(start), " ")
-    else:
-        yield start
-        yield from flow(text.split(" "), width, indent, indent, " ")
+            if beside:
+                yield from flow(remedy.split(" "), width, start, " " * cell_len(start), " ")
+            else:
+                yield from flow(what.split(" "), width, f"      {name:<{first}}   ", indent, " ")
+                yield from flow(remedy.split(" "), width, indent, indent, " ")
 
 
 def _seen(check: Check) -> str:
@@ -74,15 +72,16 @@ def gates(report: Report, width: int) -> Iterator[str]:
     """Say of every SLO how it was decided, and on which bound."""
     for gate in report.verdict.gates:
         doubt = "" if report.verdict.valid else ", but the run is INVALID"
-        yield from row("slo", [_SIGN.sub(r" \1 ", clean(gate.slo)), _decision(gate) + doubt], width)
+        objective = _SIGN.sub(r" \1 ", clean(gate.slo))
+        yield from row("slo", [f"{objective}  ", *f"{_decision(gate)}{doubt}".split(" ")], width, " ")
 
 
 def _decision(gate: Gate) -> str:
     bound = f"{'lower' if '>' in gate.slo else 'upper'} bound {quantity(gate.upper, gate.unit)}"
     seen = f"seen {quantity(gate.seen, gate.unit)}"
     if gate.ok is None:
-        more = f": {count(gate.needed)} requests would decide it" if gate.needed else ""
-        return f"UNDECIDED{more}, {seen}"
+        more = f": {count(gate.needed)} requests would decide it" if 0 < gate.needed < _MOST else ""
+        return f"UNDECIDED{more}" + (f", {seen}" if gate.seen is not None else "")
     if gate.upper is None:
         return f"{'pass' if gate.ok else 'FAIL'}, {seen}"
     return f"pass, {bound}" if gate.ok else f"FAIL, {seen}, {bound}"

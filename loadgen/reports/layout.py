@@ -12,8 +12,8 @@ LABEL: Final = 12
 
 
 def row(label: str, items: Iterable[str], width: int, gap: str = "   ") -> list[str]:
-    """Write a labelled row of items; [] without items."""
-    items = list(items)
+    """Write a labelled row of items; [] if all are empty."""
+    items = list(filter(None, items))
     start = f"  {label:<{LABEL}} "
     return flow(items, width, start, " " * len(start), gap) if items else []
 

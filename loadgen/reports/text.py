@@ -22,7 +22,8 @@ _MOST_CLASSES: Final = 8
 def render(report: Report, width: int = 120, files: str = "") -> str:
     """Write the report in at most `width` columns (60 at least), lines separated by newlines.
 
-    `files` says where the files of the run are. A pure function; texts of the server are made safe for a terminal.
+    `files` says where the files of the run are, items two spaces apart. A pure function; texts of the server are made
+    safe for a terminal.
     """
     width = max(NARROWEST, width)
     latencies = table(report, width - 2) or ["no request succeeded: there is no latency to show"]
@@ -31,7 +32,7 @@ def render(report: Report, width: int = 120, files: str = "") -> str:
         [_first(report, width), *reasons(report, width)],
         [*_requests(report, width), *_throughput(report, width), *_failures(report, width)],
         [*(f"  {line}" for line in latencies), *_client(report, width)],
-        [*gates(report, width), *remarks(report, width), *row("files", [files] if files else [], width)],
+        [*gates(report, width), *remarks(report, width), *row("files", files.split("  "), width, "  ")],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
@@ -85,7 +86,7 @@ def _first(report: Report, width: int) -> str:
     word, meaning = headline(report)
     said, beside = f"    {word}   {meaning}", _machine(report.client)
     room = width - cell_len(said) - cell_len(beside)
-    return f"{said}{' ' * room}{beside}" if beside and room >= 3 else said
+    return f"{said}{' ' * room}{beside}" if beside and room >= 3 else cut(said, width)
 
 
 def _requests(report: Report, width: int) -> list[str]:
@@ -149,10 +150,10 @@ def _client(report: Report, width: int) -> list[str]:
 
 
 def _machine(client: Mapping[str, Any]) -> str:
-    senders, stamps, used = client.get("senders"), client.get("stamps"), client.get("cpu_share")
-    parts = [f"{stamps} stamps" if stamps else "",
-             f"{senders} sender{'s' if senders != 1 else ''}" if senders else "",
-             f"{used * 100:.0f} % cpu" if used is not None else ""]
+    """Say what the run was measured with: stamps, senders, and the share of a core that each of them took."""
+    senders, stamps, elapsed = client.get("senders"), client.get("stamps"), client.get("elapsed_s")
+    parts = [f"{stamps} stamps" if stamps else "", f"{senders} sender{'s' if senders != 1 else ''}" if senders else "",
+             f"{client.get('cpu_s', 0) / elapsed / senders * 100:.0f} % cpu" if elapsed and senders else ""]
     return clean(", ".join(filter(None, parts)))
 
 

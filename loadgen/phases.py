@@ -19,7 +19,7 @@ class Phases:
         self._first = first
         self._last = last
         self._assigned: dict[int, int] = {}  # phase of what is in flight
-        self._measured_seen = 0
+        self.measured_seen = 0
         self._measured_open = 0
 
     def begin(self, index: int, due: int) -> int:
@@ -29,7 +29,7 @@ class Phases:
             phase = self._by_index(index) if self._first >= 0 else self._by_time(due)
             self._assigned[index] = phase
             if phase == MEASURED:
-                self._measured_seen += 1
+                self.measured_seen += 1
                 self._measured_open += 1
         return phase
 
@@ -46,14 +46,15 @@ class Phases:
         if self._measured_open:
             return False
         if self._first >= 0:
-            return self._measured_seen >= self._last - self._first
+            return self.measured_seen >= self._last - self._first
         if self.window.count >= 0:
-            return self._measured_seen >= self.window.count
+            return self.measured_seen >= self.window.count
         return elapsed > self.window.start + self.window.length + _SETTLE
 
     @property
-    def in_flight(self) -> int:
-        return len(self._assigned)
+    def scheduled(self) -> bool:
+        """Whether every request has an instant of its own at which it is due (open loop)."""
+        return self._first >= 0
 
     def _by_index(self, index: int) -> int:
         if index < self._first:
@@ -65,5 +66,5 @@ class Phases:
         if due < window.start:
             return WARMUP
         if window.count >= 0:
-            return MEASURED if self._measured_seen < window.count else COOLDOWN
+            return MEASURED if self.measured_seen < window.count else COOLDOWN
         return MEASURED if due < window.start + window.length else COOLDOWN

@@ -25,6 +25,7 @@ class Target:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] = field(default_factory=dict)  # null removes a field that the backend would send
     wait_ready: Duration = Duration(0)
+    probe: bool = True  # try one small request before the clock starts
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,7 @@ FLAGS: Final = (
     Flag("--model", "target.model", "NAME", "model to ask for (the one that the server lists)"),
     Flag("--endpoint", "target.endpoint", "NAME", "chat or completions (the backend's default)"),
     Flag("--stream", "target.stream", "", "ask for a stream of tokens (yes)", read=None),
+    Flag("--probe", "target.probe", "", "try one small request before the clock starts (yes)", read=None),
     Flag("--api-key", "target.api_key", "KEY", "key to send; better in the environment, as LOADGEN_API_KEY"),
     Flag("--header", "target.headers", "'NAME: VALUE'", "header to add to every request", read_header, dict),
     Flag("--body", "target.body", "KEY=JSON", "field to add to every body; null takes one out", read_body_field, dict),

@@ -130,6 +130,11 @@ class Desk:
             sender.process.kill()
 
     @property
+    def deserted(self) -> bool:
+        """Whether no sender is left alive."""
+        return all(sender.lost for sender in self._senders)
+
+    @property
     def processes(self) -> list[int]:
         """Process ids of the senders."""
         return [sender.process.pid for sender in self._senders]

@@ -1,0 +1,197 @@
+"""Conducts one run from the first sender to the last flush: warm-up, measured window, cool-down, signals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterable
+from time import monotonic_ns
+from typing import Protocol
+
+from loadgen.engine.desk import Desk
+from loadgen.engine.messages import Item
+from loadgen.engine.watch import cpu_time, max_rss
+from loadgen.ledger import Ledger
+from loadgen.plan import Load
+from loadgen.phases import Phases
+from loadgen.progress import Pace, describe
+from loadgen.recorder import Recorder
+from loadgen.store import StorageFull
+from loadgen.types import ABSENT, CENSORED, Failure, Health, Progress, UsageError
+
+_TICK = 0.05  # s between looks at whether the run is over
+_FLUSH_EVERY = 5  # ticks
+_SECOND_EVERY = 20  # ticks
+_LEAD = 100_000_000  # ns from the order to start until the schedule begins
+_NICE = 10  # the desk gives way to the senders
+
+
+class View(Protocol):
+    """Who shows how a run goes."""
+
+    def start(self, title: str) -> None: ...
+    def update(self, progress: Progress) -> None: ...
+    def warn(self, text: str) -> None: ...
+    def stop(self) -> None: ...
+
+
+class Conductor:
+    """Runs senders over a schedule. After `run`, `interrupted` says whether the user cut it short, and `ended` when."""
+
+    def __init__(self, load: Load, desk: Desk, ledger: Ledger, phases: Phases, recorder: Recorder, view: View) -> None:
+        self._load = load
+        self._desk = desk
+        self._ledger = ledger
+        self._phases = phases
+        self._recorder = recorder
+        self._view = view
+        self._pace = Pace()
+        self._start = 0
+        self._stopping = False
+        self._signals = 0
+        self._full = False
+        self.interrupted = False
+        self.ended = ABSENT
+
+    async def run(self, calls: Iterable[Item]) -> None:
+        """Run to the end. Raises UsageError if the connections can't be opened."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._on_signal)
+        try:
+            failure = await self._desk.open()
+            if failure is not None:
+                raise UsageError(f"can't open connections ({failure.kind}): {failure.detail}")
+            os.nice(_NICE)
+            feeding = asyncio.create_task(self._desk.feed(iter(calls), closed=not self._phases.scheduled))
+            await self._primed(feeding)
+            self._begin()
+            await self._go(feeding)
+        finally:
+            await self._desk.close()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+            self._save(self._last_lines)
+
+    async def _primed(self, feeding: asyncio.Task[None]) -> None:
+        """Wait until senders hold the first calls; what went wrong in making them is raised here."""
+        primed = asyncio.create_task(self._desk.primed())
+        await asyncio.wait((primed, feeding), return_when=asyncio.FIRST_COMPLETED)
+        primed.cancel()
+        if feeding.done():
+            feeding.result()
+
+    def _begin(self) -> None:
+        self._start = monotonic_ns() + _LEAD
+        self._ledger.begin(self._start)
+        self._desk.start(self._start)
+
+    @property
+    def _elapsed(self) -> int:
+        return monotonic_ns() - self._start
+
+    async def _go(self, feeding: asyncio.Task[None]) -> None:
+        ending: asyncio.Task[None] | None = None
+        tick = 0
+        while ending is None or not ending.done():
+            await asyncio.sleep(_TICK)
+            tick += 1
+            if feeding.done() and feeding.exception() is not None:
+                feeding.result()
+            if tick % _FLUSH_EVERY == 0:
+                self._save(self._ledger.flush)
+                self._show()
+            if tick % _SECOND_EVERY == 0:
+                self._save(self._second)
+            self._decide(feeding)
+            if self._stopping and ending is None:
+                ending = asyncio.create_task(self._desk.finished())
+        feeding.cancel()
+
+    def _decide(self, feeding: asyncio.Task[None]) -> None:
+        """Stop when everything measured has ended or the drain limit has passed."""
+        elapsed = self._elapsed
+        if self._desk.deserted:
+            self._stop()
+        elif self._phases.complete(elapsed):
+            if not self._stopping:
+                self._stop()
+                self._desk.cancel(Failure(CENSORED, "cool-down: the measured requests had ended"))
+        elif elapsed > self._drain_limit():
+            self._stop()
+            self._desk.cancel(Failure(CENSORED, "still running at the drain limit (--drain)"))
+        elif not self._load.cooldown and not self._stopping and self._all_offered(feeding):
+            self._stop()
+
+    def _all_offered(self, feeding: asyncio.Task[None]) -> bool:
+        """Without a cool-down: whether the last measured request has been handed over and is due."""
+        window = self._phases.window
+        if self._phases.scheduled:
+            return feeding.done() and self._elapsed > window.start + window.length
+        if window.length != ABSENT:
+            return self._elapsed > window.start + window.length
+        return self._phases.measured_seen >= window.count
+
+    def _drain_limit(self) -> int:
+        window = self._phases.window
+        if self._stopping and self.interrupted:
+            return self.ended + self._load.drain
+        if window.length == ABSENT:
+            return 1 << 62
+        return window.start + window.length + self._load.drain
+
+    def _stop(self) -> None:
+        if not self._stopping:
+            self._stopping = True
+            self._desk.stop()
+
+    def _on_signal(self) -> None:
+        """First: offer nothing new and drain. Second: cancel what is in flight. Third: out."""
+        self._signals += 1
+        if self._signals == 1:
+            self.interrupted = True
+            self.ended = self._elapsed if self._start else 0
+            self._view.warn("stopping: waiting for what is in flight; Ctrl-C again cancels it")
+            self._stop()
+        elif self._signals == 2:
+            self._view.warn("cancelling what is in flight; Ctrl-C again kills")
+            self._desk.cancel(Failure(CENSORED, "cancelled by Ctrl-C"))
+        else:
+            self._desk.kill()
+            os._exit(130)
+
+    # As the run goes.
+
+    def _save(self, step: object) -> None:
+        """Do something that writes; a full disk ends the run in order, once."""
+        if self._full:
+            return
+        try:
+            step()  # type: ignore[operator]
+        except StorageFull as error:
+            self._full = True
+            self.interrupted = True
+            self.ended = self._elapsed
+            self._view.warn(f"{error}: stopping; what was written can be reported with `loadgen report`")
+            self._stop()
+            self._desk.cancel(Failure(CENSORED, "the disk was full"))
+
+    def _second(self) -> None:
+        self._ledger.sample_clock()
+        self._ledger.log(self._elapsed)
+        self._ledger.health(self._own_health())
+
+    def _last_lines(self) -> None:
+        if self._start:
+            self._ledger.flush()
+            self._second()
+
+    def _own_health(self) -> Health:
+        return Health(at=self._elapsed, sender=ABSENT, cpu=cpu_time(), rss=max_rss(), in_flight=self._ledger.in_flight)
+
+    def _show(self) -> None:
+        ledger = self._ledger
+        counts = (ledger.offered, ledger.completed, ledger.in_flight, ledger.tokens)
+        self._view.update(describe(self._recorder, self._phases.window, self._elapsed, counts, self._pace,
+                                   self._stopping))

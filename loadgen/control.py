@@ -1,0 +1,136 @@
+"""What is asked of a server before the clock starts: is it there, what does it serve, does it take our requests."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from loadgen.backends.contract import ServiceBackend
+from loadgen.backends.failures import probe_hint
+from loadgen.plan import Plan
+from loadgen.protocols.http.address import Address, resolve, tls_context
+from loadgen.protocols.http.dial import tls_reason
+from loadgen.types import Call, Request, Timeline, UsageError
+
+_PATIENCE = 10.0  # s for one question of the control plane
+_FATAL = ("http_3xx", "http_4xx", "parse")  # what a probe meets that every request would meet
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole HTTP answer."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def ask(address: Address, call: Call, timeout: float) -> Answer:
+    """Send one call over a connection of its own. Raises OSError or http.client.HTTPException if there is no answer."""
+    sock = socket.create_connection(address.sockaddr[:2], timeout=timeout)
+    if address.server_name:
+        sock = tls_context(address.tls).wrap_socket(sock, server_hostname=address.server_name)
+    host, _, port = address.authority.rpartition(":")
+    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=timeout)
+    connection.sock = sock
+    try:
+        headers = {"Accept-Encoding": "identity", "Connection": "close", **dict(call.headers)}
+        if call.body:
+            headers.setdefault("Content-Type", "application/json")
+        connection.request(call.method, address.prefix + call.path, call.body or None, headers)
+        response = connection.getresponse()
+        return Answer(response.status, tuple(response.getheaders()), response.read())
+    finally:
+        connection.close()
+
+
+def wait_ready(plan: Plan, backend: ServiceBackend, *, clock: Callable[[], float] = time.monotonic,
+               sleep: Callable[[float], None] = time.sleep) -> tuple[Address, ...]:
+    """Resolve every url and wait, up to --wait-ready, until each says that it is ready.
+
+    Raises UsageError with the last reason if one isn't there by then.
+    """
+    until = clock() + plan.target.wait_ready / 1e9
+    found = []
+    for url in plan.target.url:
+        while True:
+            try:
+                found.append(_ready(url, plan, backend))
+                break
+            except UsageError:
+                if clock() >= until:
+                    raise
+                sleep(0.25)
+    return tuple(found)
+
+
+def _ready(url: str, plan: Plan, backend: ServiceBackend) -> Address:
+    limit = min(_PATIENCE, plan.timeouts.connect / 1e9 or _PATIENCE)
+    address = resolve(url, plan.tls, limit)
+    try:
+        answer = ask(address, Call(backend.health_path, b"", _headers(plan), "GET"), _PATIENCE)
+    except (ssl.SSLError, ssl.CertificateError) as error:
+        raise UsageError(f"{url}: TLS failed: {tls_reason(error)}") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise UsageError(f"{url}: connected, but no HTTP answer ({error or type(error).__name__}): "
+                         "is this an HTTP server?") from None
+    if answer.status == 503:
+        raise UsageError(f"{url}: the server is there but not ready (503 from {backend.health_path}): "
+                         "--wait-ready 5m waits for it")
+    return address
+
+
+def _headers(plan: Plan) -> tuple[tuple[str, str], ...]:
+    key = plan.target.api_key
+    return ((("Authorization", f"Bearer {key}"),) if key else ()) + tuple(plan.target.headers.items())
+
+
+def discover_model(plan: Plan, backend: ServiceBackend, address: Address) -> str:
+    """Ask the server what it serves. Raises UsageError, saying to give --model, if it doesn't tell."""
+    url = plan.target.url[0]
+    try:
+        answer = ask(address, Call(backend.models_path, b"", _headers(plan), "GET"), _PATIENCE)
+    except (OSError, http.client.HTTPException) as error:
+        raise UsageError(f"{url}: no answer from {backend.models_path} ({error}): give --model") from None
+    if answer.status in (401, 403):
+        raise UsageError(f"{url}: the server refuses the API key ({answer.status}): give --api-key or LOADGEN_API_KEY")
+    try:
+        listing: Mapping[str, Any] = msgspec.json.decode(answer.body) if answer.status == 200 else {}
+        model = backend.model_from(dict(listing))
+    except (msgspec.DecodeError, TypeError, ValueError, LookupError):
+        model = ""
+    if not model:
+        raise UsageError(f"{url}: {backend.models_path} names no model (status {answer.status}): give --model")
+    return model
+
+
+def probe(plan: Plan, backend: ServiceBackend, address: Address) -> str:
+    """Send one small request as the run will send them, and read its answer as the run will.
+
+    Returns what was odd about it, "" if nothing was. Raises UsageError with the server's own words if the server
+    refuses what every request would ask.
+    """
+    request = Request(-1, prompt="Hello from loadgen.", max_output_tokens=1)
+    call = backend.encode(request)
+    try:
+        answer = ask(address, call, (plan.timeouts.total or 60_000_000_000) / 1e9)
+    except (OSError, http.client.HTTPException) as error:
+        return f"the first try got no answer: {error or type(error).__name__}"
+    headers = "".join(f"{name.lower()}: {value}\r\n" for name, value in answer.headers).encode("latin-1", "replace")
+    timeline = Timeline(-1, status=answer.status, headers=headers, payload=answer.body, complete=True)
+    failure = backend.decode(timeline, request).failure
+    if failure is None:
+        return ""
+    said = f"{failure.type}: {failure.detail}" if failure.type else failure.detail
+    if failure.kind in _FATAL:
+        hint = probe_hint(answer.status, answer.body)
+        raise UsageError(f"{plan.target.url[0]}{call.path}: the server refused a first request: {said}"
+                         + (f"\n  {hint}" if hint else ""))
+    return f"a first request failed ({failure.kind}): {said}"

@@ -1,0 +1,151 @@
+"""A run from a Plan to a Report, and a Report again from the files of a run."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import importlib.metadata
+import os
+import platform
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from loadgen import control, planfile, prepare, slo, workload
+from loadgen.backends import registry
+from loadgen.backends.contract import ServiceBackend
+from loadgen.conductor import Conductor, View
+from loadgen.engine.desk import Desk
+from loadgen.ledger import Ledger
+from loadgen.plan import Plan
+from loadgen.prepare import Calls, Course
+from loadgen.protocols.http.address import Address
+from loadgen.recorder import Recorder
+from loadgen.report import SCHEMA, Report
+from loadgen.secrets import is_secret
+from loadgen.store import RunReader, RunWriter, StorageFull
+from loadgen.summary import build
+from loadgen.types import Window
+from loadgen.workload import Source
+
+LOGGED = ("ttft", "ttft_scheduled", "itl", "tpot", "e2e", "e2e_scheduled", "lag")
+"""Metrics with an interval histogram log."""
+
+
+def execute(plan: Plan, view: View) -> tuple[Report, Path]:
+    """Run a plan. Returns its report and the run directory.
+
+    Raises UsageError for everything that can be seen to be wrong before the clock starts.
+    """
+    view.start(f"{plan.target.backend}   {'  '.join(plan.target.url)}")
+    try:
+        result: tuple[Report, Path] = _runner()(_run(plan, view))
+        return result
+    finally:
+        view.stop()
+
+
+def _runner() -> Callable[[Any], Any]:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run
+    return uvloop.run
+
+
+async def _run(plan: Plan, view: View) -> tuple[Report, Path]:
+    backend, addresses, plan = _meet(plan, view)
+    source = workload.make(plan.workload, plan.load.seed)
+    plan = prepare.with_count(plan, source)
+    course = prepare.chart(plan.load)
+    setups = prepare.setups(plan, addresses)
+    gates = slo.expand(plan.judgement.slo)
+    writer = RunWriter(_directory(plan), _secrets(plan))
+    resolved = _resolved(plan, course, source, addresses)
+    record = {"schema": SCHEMA, **planfile.to_dict(plan), "resolved": resolved}
+    writer.write_plan(record)
+
+    phases, recorder = course.phases(), Recorder(course.window, gates)
+    ledger = Ledger(backend, phases, recorder, writer, LOGGED, plan.out.outputs)
+    desk = Desk(setups, ledger, prepare.allowance_of(plan))
+    conductor = Conductor(plan.load, desk, ledger, phases, recorder, view)
+    writer.epoch = time.time_ns()
+    try:
+        await conductor.run(Calls(course, source, backend, addresses, ledger.note, ledger.reject))
+        writer.write_health({"event": "end", "interrupted": conductor.interrupted})
+        report = _report(recorder, record, conductor.interrupted)
+        writer.finish(report.to_json())
+    except StorageFull as error:
+        view.warn(str(error))
+    finally:
+        writer.close()
+    return report, writer.dir
+
+
+def _meet(plan: Plan, view: View) -> tuple[ServiceBackend, tuple[Address, ...], Plan]:
+    """Wait for the server, ask what it serves, and try one request."""
+    backend = registry.make(plan.target)
+    addresses = control.wait_ready(plan, backend)
+    if not plan.target.model:
+        model = control.discover_model(plan, backend, addresses[0])
+        plan = replace(plan, target=replace(plan.target, model=model))
+        backend = registry.make(plan.target)
+    if plan.target.probe:
+        odd = control.probe(plan, backend, addresses[0])
+        if odd:
+            view.warn(odd)
+    return backend, addresses, plan
+
+
+def _directory(plan: Plan) -> Path:
+    if plan.out.dir:
+        return Path(plan.out.dir)
+    name = re.sub(r"[^\w.-]", "_", Path(plan.target.backend).name)
+    load = f"c{plan.load.concurrency}" if plan.load.concurrency else f"{plan.load.rate:g}"
+    return Path("runs") / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}-{name}-{load}"
+
+
+def _secrets(plan: Plan) -> list[str]:
+    """What may stand in no file: the key, and the values of headers that carry one, with and without their scheme."""
+    values = [value for name, value in plan.target.headers.items() if is_secret(name)]
+    return [plan.target.api_key, *values, *(value.rpartition(" ")[2] for value in values)]
+
+
+def _resolved(plan: Plan, course: Course, source: Source, addresses: tuple[Address, ...]) -> dict[str, Any]:
+    """What the plan left open and was decided for this run; ignored when plan.json runs again."""
+    return {"window": asdict(course.window), "schedule": course.describe(plan.load),
+            "provenance": {
+                "loadgen": importlib.metadata.version("loadgen"), "python": platform.python_version(),
+                "platform": platform.platform(), "cores": os.cpu_count(),
+                "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                "pacing": "timerfd" if sys.platform == "linux" else "loop timer and spin",
+                "model": plan.target.model, "senders": prepare.senders_of(plan.load),
+                "workload": source.describe()}}
+
+
+def _report(recorder: Recorder, record: Mapping[str, Any], interrupted: bool) -> Report:
+    resolved = record["resolved"]
+    return build(recorder, record, resolved["schedule"], resolved["provenance"], interrupted)
+
+
+def replay(directory: Path) -> Report:
+    """Make the report of a run from its files alone, also of a run that was killed.
+
+    Raises UsageError if the directory holds no run that can be read.
+    """
+    reader = RunReader(directory)
+    record = reader.plan()
+    recorder = Recorder(Window(**record["resolved"]["window"]), slo.expand(record["judgement"]["slo"]))
+    interrupted = True  # a run that did not live to say how it ended
+    for line in reader.health():
+        if not isinstance(line, dict):
+            recorder.observe(line)
+        elif line.get("event") == "end":
+            interrupted = bool(line["interrupted"])
+    for batch in reader.rows():
+        recorder.fold(batch)
+    return _report(recorder, record, interrupted)

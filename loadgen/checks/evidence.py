@@ -91,8 +91,8 @@ def evidence(recorder: Recorder, plan: Mapping[str, Any], interrupted: bool = Fa
         kernel_stamps=uses_kernel_stamps(recorder), planned=recorder.window.count,
         length=end - begin, steady=steadiness(recorder, begin, steady_end) if whole else Steady(),
         gates=decide_all(recorder, begin, end, stream) if whole else (),
-        precision=float(judgement.get("precision", 0.05)), lax=bool(judgement.get("lax", False)), interrupted=interrupted,
-        **_counts(recorder), **_client(recorder), **_latencies(recorder, stream))
+        precision=float(judgement.get("precision", 0.05)), lax=bool(judgement.get("lax", False)),
+        interrupted=interrupted, **_counts(recorder), **_client(recorder), **_latencies(recorder, stream))
 
 
 def _counts(recorder: Recorder) -> dict[str, Any]:

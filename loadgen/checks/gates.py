@@ -102,6 +102,8 @@ def _wanted(slo: Slo, estimate: Estimate, count: int, least: int) -> int:
     """Return how many values would decide an undecided objective, if its number stays and noise falls as 1/sqrt(n)."""
     if estimate.value is None or estimate.high is None:
         return max(least, 2 * count if count >= least else 0)
+    if slo.unit == "share" and estimate.value == 0:
+        return least
     half = (estimate.high - estimate.value) if slo.wants_less == slo.meets(estimate.value) else (
         estimate.value - estimate.low)
     distance = abs(estimate.value - slo.limit)

@@ -91,6 +91,8 @@ def _why(evidence: Evidence, name: str, seen: float | str, short: bool) -> str:
         return f"the server can't keep up, or the window is too short to say: {what}; --duration {longer}"
     if evidence.closed_loop:
         return f"the server slows down under a constant number of requests: {what}; find out why, or run longer"
+    if evidence.steady.balance is None or evidence.steady.balance.ok:
+        return f"the server can't keep up, or only just: {what}; a lower --rate, or a longer --duration to be sure"
     return f"the server can't keep up: {what}, and these percentiles depend on --duration alone; a lower --rate"
 
 

@@ -1,0 +1,120 @@
+"""Prompts from a JSONL file, of which only the places of its lines are kept in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from loadgen.types import ABSENT, Request, UsageError
+from loadgen.workload.lengths import Lengths
+
+PROMPT_KEYS: Final = ("prompt", "text", "input", "question")
+LENGTH_KEYS: Final = ("max_tokens", "output_tokens")
+FORM: Final = '{"prompt": "..."} or {"messages": [{"role": "user", "content": "..."}]}'
+
+
+class Prompts:
+    """The prompts of a file, in its order; index n beyond its end starts again from the first.
+
+    A line may say `max_tokens` (or `output_tokens`) and `body`, generation options of its own. Raises UsageError for
+    a file that is missing, empty, not UTF-8 or has a broken line, with its number.
+    """
+
+    def __init__(self, path: Path, outputs: Lengths, count_tokens: Callable[[str], int] | None = None,
+                 name: str = "") -> None:
+        self._path = path
+        self._outputs = outputs
+        self.count_tokens = count_tokens
+        self._name = name
+        self._starts = array("q")
+        self._numbers = array("q")  # line numbers, since blank lines are left out
+        self._sha256 = hashlib.sha256()
+        try:
+            self._index()
+            self._file = path.open("rb")
+        except OSError as error:
+            raise UsageError(f"the prompts file {path} can't be read: {error.strerror or error}") from error
+        self.count: int | None = len(self._starts)
+        if not self.count:
+            self._file.close()
+            raise UsageError(f"the prompts file {path} is empty: write one prompt a line, {FORM}")
+
+    def _index(self) -> None:
+        """Read the file once: check every line, note where it starts."""
+        at = 0
+        with self._path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                self._sha256.update(line)
+                if line.strip():
+                    self._read(line, number)
+                    self._starts.append(at)
+                    self._numbers.append(number)
+                at += len(line)
+
+    def _read(self, line: bytes, number: int) -> Request:
+        """Read one line."""
+        where = f"{self._path}:{number}"
+        try:
+            data = msgspec.json.decode(line.removeprefix(b"\xef\xbb\xbf").decode("utf-8"))
+        except UnicodeDecodeError as error:
+            reason = f"not UTF-8 at byte {error.start + 1} of the line"
+            raise UsageError(f"{where}: {reason}: save the file as UTF-8") from None
+        except msgspec.DecodeError as error:
+            raise UsageError(f"{where}: not JSON ({error}): write {FORM}") from None
+        if isinstance(data, str):
+            data = {"prompt": data}
+        if not isinstance(data, dict):
+            raise UsageError(f"{where}: an object is needed, not {type(data).__name__}: write {FORM}")
+        return _request(data, where)
+
+    def request(self, index: int) -> Request:
+        """Return the request at an index, the same each time."""
+        place = index % len(self._starts)
+        self._file.seek(self._starts[place])
+        request = self._read(self._file.readline(), self._numbers[place])
+        tokens = ABSENT
+        if self.count_tokens is not None and request.prompt is not None:
+            tokens = self.count_tokens(request.prompt)
+        asked = request.max_output_tokens or self._outputs.at(index)
+        return replace(request, index=index, max_output_tokens=asked, input_tokens=tokens)
+
+    def describe(self) -> dict[str, Any]:
+        """Say what is asked, for the provenance of a run."""
+        facts = {"kind": "prompts", "file": self._path.name, "sha256": self._sha256.hexdigest(), "prompts": self.count,
+                 "input_length": "exact" if self.count_tokens else "unknown until the server's usage",
+                 "output_tokens": self._outputs.describe()}
+        return facts | ({"tokenizer": {"name": self._name}} if self._name else {})
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
+
+
+def _request(data: Mapping[str, Any], where: str) -> Request:
+    asked = next((data[key] for key in LENGTH_KEYS if data.get(key) is not None), None)
+    if asked is not None and (not isinstance(asked, int) or isinstance(asked, bool) or asked < 1):
+        raise UsageError(f"{where}: max_tokens is {asked!r}: write a whole number above 0, or leave it out")
+    body = data.get("body") or {}
+    if not isinstance(body, dict):
+        raise UsageError(f"{where}: body is no object: write generation options as {{\"temperature\": 0}}")
+    messages = data.get("messages")
+    if messages is not None:
+        good = isinstance(messages, list) and messages and all(
+            isinstance(message, dict) and "role" in message for message in messages)
+        if not good:
+            raise UsageError(f"{where}: messages must be a list of objects with a role: write {FORM}")
+        return Request(0, messages=tuple(messages), max_output_tokens=asked, body=body)
+    for key in PROMPT_KEYS:
+        if isinstance(data.get(key), str) and data[key]:
+            return Request(0, prompt=data[key], max_output_tokens=asked, body=body)
+    given = ", ".join(list(data)[:6]) or "nothing"
+    raise UsageError(f"{where}: no prompt (the line has {given}): write {FORM}")

@@ -20,8 +20,8 @@ __all__ = ["check", "from_dict", "load", "override", "read_share", "reveal", "to
 
 TABLES: Final = get_type_hints(Plan)
 """Name of each table of a plan file, and the dataclass that it becomes."""
-IGNORED: Final = frozenset({"resolved"})
-"""Tables that a run adds to its plan.json for readers; a plan that is read back does without them."""
+IGNORED: Final = frozenset({"resolved", "schema"})
+"""What a run adds to its plan.json for readers; a plan that is read back does without them."""
 AUTO: Final = "auto"
 """How the warm-up's own choice (-1) is written."""
 _RIVALS: Final = (("load.rate", "load.concurrency"), ("load.requests", "load.duration"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from loadgen.plan import Plan
+
 MASK: Final = "***"
 KEY_VARIABLE: Final = "LOADGEN_API_KEY"
 """Environment variable that holds the api key, so that it need not stand in a command line or a file."""
@@ -24,3 +26,9 @@ def mask_header(name: str, value: str) -> str:
         return value
     scheme = _SCHEME.match(value)
     return (scheme[0] if scheme else "") + MASK
+
+
+def secrets_of(plan: Plan) -> tuple[str, ...]:
+    """Return every secret text of a plan: the api key, and what headers carry, without the scheme before it."""
+    carried = [_SCHEME.sub("", value, count=1) for name, value in plan.target.headers.items() if is_secret(name)]
+    return tuple(dict.fromkeys(filter(None, [plan.target.api_key, *carried])))

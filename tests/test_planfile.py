@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from loadgen import planfile
 from loadgen.plan import Duration, Judgement, Load, Plan, Target, Timeouts, Tls, Where, Workload
+from loadgen.secrets import secrets_of
 from loadgen.types import UsageError
 
 KEY = "LOADGEN_API_KEY"
@@ -67,6 +68,12 @@ def test_no_secret_is_written(name: str, scheme: str) -> None:
     assert again == plan
 
 
+def test_every_secret_of_a_plan_is_known() -> None:
+    headers = {"Authorization": "Bearer abc", "X-API-Key": "def", "x-trace": "hello", "Cookie": ""}
+    assert secrets_of(Plan(target=Target(api_key="k", headers=headers))) == ("k", "abc", "def")
+    assert secrets_of(Plan()) == ()
+
+
 def test_a_masked_secret_is_refused_until_it_is_given() -> None:
     plan = replace(GOOD, target=replace(GOOD.target, api_key="k", headers={"Authorization": "Bearer k"}))
     masked = planfile.reveal(planfile.from_dict(planfile.to_dict(plan)), {})
@@ -108,7 +115,7 @@ def test_a_wrong_key_or_value_is_named(data: dict[str, Any], message: str) -> No
 
 
 def test_short_forms_are_read() -> None:
-    plan = planfile.from_dict({"target": {"url": "http://a"}, "judgement": {"precision": "2%"}, "resolved": {"x": 1},
+    plan = planfile.from_dict({"target": {"url": "http://a"}, "judgement": {"precision": "2%"}, "resolved": {"x": 1}, "schema": 1,
                                "load": {"rate": 5, "warmup": "auto"}})
     assert (plan.target.url, plan.judgement.precision, plan.load.warmup) == (("http://a",), 0.02, -1)
     assert isinstance(plan.load.rate, float)

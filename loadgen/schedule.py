@@ -67,22 +67,19 @@ def _conditioned(shape: float, n: int, span: float, rng: np.random.Generator) ->
 def extend(law: str, rate: float, burstiness: float, rng: np.random.Generator) -> Iterator[Offsets]:
     """Continue a law for as long as it is asked: yield sorted ns offsets from the start, some 1,000 at a time.
 
-    Nothing is conditioned here: the arrivals are those of the law with that rate. Ends before LONGEST ns.
-    Raises UsageError as offsets() does.
+    Nothing is conditioned here: the arrivals are those of the law with that rate. Never ends; LONGEST is the
+    largest offset. Raises UsageError as offsets() does.
     """
     _check(law, rate, 0, burstiness)
     shape = burstiness if law == "gamma" else 1.0
-    begin = 0.0
-    for index in range(0, MOST, _CHUNK):
+    index, begin = 0, 0.0
+    while True:
         if law == "constant":
             instants = np.arange(index, index + _CHUNK, dtype=np.float64) * _SECOND / rate
         else:
             instants = begin + np.cumsum(_gaps(shape, _CHUNK, rng)) * (_SECOND / (shape * rate))
-        begin = float(instants[-1])
-        inside = instants[instants <= LONGEST]
-        yield np.rint(inside).astype(np.int64)
-        if inside.size < _CHUNK:
-            return
+        yield np.rint(np.minimum(instants, LONGEST)).astype(np.int64)
+        index, begin = index + _CHUNK, float(instants[-1])
 
 
 def _gaps(shape: float, n: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
@@ -140,13 +137,11 @@ def _lead_in(load: Load, warmup: int) -> Offsets:
 
 
 def _tail(load: Load, tail: int) -> Offsets:
-    parts = [np.zeros(0, np.int64)]
-    if tail == 0:
-        return parts[0]
-    for part in extend(load.arrivals, load.rate, load.burstiness, rng(load.seed, "arrivals of the cool-down")):
-        parts.append(part)
-        if not part.size or part[-1] >= tail:
-            break
+    """Return the arrivals of the cool-down, as offsets from its beginning."""
+    stream = extend(load.arrivals, load.rate, load.burstiness, rng(load.seed, "arrivals of the cool-down"))
+    parts = [next(stream)]
+    while parts[-1][-1] < tail:
+        parts.append(next(stream))
     joined = np.concatenate(parts)
     return joined[: np.searchsorted(joined, tail)]
 

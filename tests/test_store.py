@@ -118,6 +118,18 @@ def test_a_directory_that_is_no_run_is_refused(tmp_path: Path, name: str) -> Non
         RunReader(tmp_path / name)
 
 
+def test_a_run_that_ended_before_anything_happened_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_bytes(b"{}")
+    reader = RunReader(tmp_path)
+    assert (list(reader.rows()), list(reader.health()), reader.summary()) == ([], [], None)
+
+
+def test_a_file_that_can_not_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").mkdir()
+    with pytest.raises(UsageError, match="can't be read"):
+        RunReader(tmp_path)
+
+
 def test_a_run_without_a_plan_says_so(tmp_path: Path) -> None:
     RunWriter(tmp_path / "run").close()
     with pytest.raises(UsageError, match="ended before"):

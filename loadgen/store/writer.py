@@ -221,9 +221,3 @@ class _Sink:
     def write(self, data: bytes) -> int:
         _write_whole(self._file, data)
         return len(data)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def flush(self) -> None:
-        """Every write was whole already."""

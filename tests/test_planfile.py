@@ -115,8 +115,8 @@ def test_a_wrong_key_or_value_is_named(data: dict[str, Any], message: str) -> No
 
 
 def test_short_forms_are_read() -> None:
-    plan = planfile.from_dict({"target": {"url": "http://a"}, "judgement": {"precision": "2%"}, "resolved": {"x": 1}, "schema": 1,
-                               "load": {"rate": 5, "warmup": "auto"}})
+    plan = planfile.from_dict({"schema": 1, "resolved": {"x": 1}, "target": {"url": "http://a"},
+                               "judgement": {"precision": "2%"}, "load": {"rate": 5, "warmup": "auto"}})
     assert (plan.target.url, plan.judgement.precision, plan.load.warmup) == (("http://a",), 0.02, -1)
     assert isinstance(plan.load.rate, float)
 

@@ -83,7 +83,6 @@ FLAGS: Final = (
     Flag("--body", "target.body", "KEY=JSON", "field to add to every body; null takes one out", read_body_field, dict),
     Flag("--wait-ready", "target.wait_ready", "TIME", "wait so long for the server to become ready (0s)",
          parse_duration),
-    Flag("--probe", "target.probe", "", "try one small request before the clock starts (yes)", read=None),
 
     Flag("--rate", "load.rate", "N", "open loop: requests per second", parse_rate),
     Flag("--arrivals", "load.arrivals", "LAW", "poisson, constant or gamma (poisson)"),

@@ -74,15 +74,17 @@ def test_a_row_holds_at_its_limit_and_fails_beyond(
 
 
 def decision(text: str, ok: bool | None, needed: int = 0, likely: bool = False, high: float | None = 2.0,
-             interval: bool = True) -> Decision:
+             interval: bool = True, half: float = 0.2, least: int = 0) -> Decision:
     slo = parse(text)
-    return Decision(Gate(slo.text, ok, 1.0, high, slo.unit, needed), slo, 100, needed, 0.2, likely,
+    return Decision(Gate(slo.text, ok, 1.0, high, slo.unit, needed), slo, 100, least, half, likely,
                     (0.5, high) if interval else None)
 
 
 @pytest.mark.parametrize(("gate", "row", "words"), [
     (decision("ttft.p99<1s", None, 368, high=None), "sample_size", "--requests 368 or --duration 37s"),
     (decision("ttft.p99<1s", None, 4000), "precision", "about 4,000 requests"),
+    (decision("ttft.p99<1s", None, 4000, half=0.01), "precision", "about 4,000 requests"),
+    (decision("errors<1%", None, 368, least=368), "sample_size", "errors<1% needs 368 requests"),
     (decision("ttft.p99<1s", None, 10**9), "precision", "another limit"),
     (decision("ttfo.p99<1s", None, high=None, interval=False), "sample_size", "no answer has a ttfo"),
 ])

@@ -44,6 +44,17 @@ def test_the_report_goes_to_json_and_back() -> None:
     assert json.dumps(Report.from_json(json.loads(text)).to_json()) == text
 
 
+def test_no_objective_brings_a_number_that_json_does_not_have() -> None:
+    rows = run_of(50, 8 * S)
+    rows[200].failure = "empty"
+    texts = ("errors<0.1%", "errors<0.3%", "lag.p50<20us", "goodput>50", "connect.p99<1s", "output_tokens>999.9",
+             "output_tokens.mean>20")
+    for text in texts:
+        for some in (rows, rows[:150], rows[:3]):
+            report = report_of(some, Window(2 * S, 8 * S), (text,))
+            json.dumps(report.to_json(), allow_nan=False)
+
+
 def outcomes() -> st.SearchStrategy[list[Row]]:
     kinds = st.sampled_from(["", "", "http_5xx", "truncated", CENSORED])
     phases = st.sampled_from([WARMUP, MEASURED, COOLDOWN])

@@ -30,7 +30,8 @@ class Decision:
 
     @property
     def has_interval(self) -> bool:
-        return self.interval is not None and self.interval[1] is not None
+        """Whether there are values enough for an interval that could meet the objective."""
+        return self.interval is not None and self.interval[1] is not None and self.count >= self.needed
 
 
 def decide_all(recorder: Recorder, begin: int, end: int, stream: bool = True) -> tuple[Decision, ...]:

@@ -37,8 +37,10 @@ def precision(evidence: Evidence) -> Check:
     if not open_:
         return Check("precision", True, "decided" if evidence.gates else "no --slo", evidence.precision, "share")
     worst = max(open_, key=lambda one: one.gate.needed)
-    return Check("precision", False, worst.half_width, evidence.precision, "share",
-                 f"the interval of {worst.slo.text} holds the limit: {_decide(evidence, worst)}", evidence.lax)
+    remedy = f"the interval of {worst.slo.text} holds the limit: {_decide(evidence, worst)}"
+    if worst.half_width <= evidence.precision or math.isinf(worst.half_width):
+        return Check("precision", False, "undecided", "decided", "", remedy, evidence.lax)
+    return Check("precision", False, worst.half_width, evidence.precision, "share", remedy, evidence.lax)
 
 
 def duration(evidence: Evidence) -> Check:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -182,3 +183,13 @@ def test_reads_without_stamps_are_judged_by_receive_lag() -> None:
     recorder = recorded([row(i, due=i * MS, unstamped=11, token_lag=[9 * MS] * 10) for i in range(5)],
                         window_of([], S, 0))
     assert warnings(recorder, plan_of()) == ("receive_lag",)
+
+
+def test_the_page_lists_the_rows_in_their_order() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "verdict.md").read_text()
+    table = page.split("| row |")[1].split("\n\n")[0]
+    named = [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")]
+    kernel, user = ([check.name for check in judge(replace(GOOD, kernel_stamps=stamps)).checks]
+                    for stamps in (True, False))
+    assert [name for name in named if name != "receive_lag"] == kernel
+    assert [name for name in named if name != "coalesced"] == user

@@ -1,5 +1,7 @@
 """How objectives are written, and what is said when they are written wrongly."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,3 +89,19 @@ def test_any_latency_objective_reads_back_as_written(metric: str, statistic: str
     text = f"{metric}.{statistic}{sign}{format_duration(limit)}"
     slo = parse(text)
     assert (slo.text, slo.limit, slo.quantile) == (text, limit, PERCENTILES.get(statistic))
+
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_page_has_each_preset_as_it_is(preset: str) -> None:
+    (line,) = (line for line in (DOCS / "verdict.md").read_text().splitlines() if f"| `{preset}` |" in line)
+    written = [cell.strip().replace(" ", "") for cell in line.split("|")[2:4]]
+    assert [parse(f"x{i}.p99<{text}".replace("x0", "ttft").replace("x1", "tpot")).limit
+            for i, text in enumerate(written)] == [slo.limit for slo in expand([preset])]
+
+
+@pytest.mark.parametrize("metric", [*LATENCIES, "goodput", "completed", "output_tokens", "input_tokens"])
+def test_the_page_defines_each_metric(metric: str) -> None:
+    assert f"`{metric}`" in (DOCS / "metrics.md").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -42,6 +43,14 @@ def test_the_report_goes_to_json_and_back() -> None:
     report = report_of(ROWS, window_of(ROWS, 6 * S, 1 * S), SLO)
     text = json.dumps(report.to_json(), allow_nan=False)
     assert json.dumps(Report.from_json(json.loads(text)).to_json()) == text
+
+
+def test_the_page_names_every_number_of_the_summary() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "metrics.md").read_text().split("## summary.json")[1]
+    report = report_of(ROWS, window_of(ROWS, 6 * S, 1 * S), SLO).to_json()
+    for part in ("requests", "rates", "client", "window", "verdict"):
+        for name in report[part]:
+            assert name in page, f"{part}.{name}"
 
 
 def test_no_objective_brings_a_number_that_json_does_not_have() -> None:

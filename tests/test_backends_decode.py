@@ -233,3 +233,55 @@ def test_no_answer_at_all_raises(payload: bytes, streamed: bool, complete: bool,
     events = decode(payload, OpenAI(url=URL, stream=streamed), complete=complete, status=status)
     assert len(events.ends) == len(events.counts)
     assert (complete and status == 200) or events.failure is not None
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (
+            b'{"detail": [{"loc": ["body", "x"], "msg": "bad", "type": "t"}, {"msg": "worse"}]}',
+            ("t", "body.x: bad; worse"),
+        ),
+        (b'{"detail": ["odd", {"msg": "bad"}]}', ("", "odd; bad")),
+        (b'{"error": {"code": 7, "message": "m"}}', ("7", "m")),
+        (b'{"error": {"reason": "r"}}', ("", "{'reason': 'r'}")),
+        (b'{"error": 5}', ("", "5")),
+        (b'{"error": "x", "error_type": "overloaded"}', ("overloaded", "x")),
+        (b'{"message": "m", "type": "T"}', ("T", "m")),
+        (b'["a list"]', ("", '["a list"]')),
+        (b"\xff\xfe", ("", "\ufffd\ufffd")),
+        (b"", ("", "no body")),
+    ],
+)
+def test_every_form_of_error_gives_the_words_of_the_server(body: bytes, words: tuple[str, str]) -> None:
+    failure = failed(body, status=400)
+    assert (failure.type, failure.detail) == (words[0], f"HTTP 400: {words[1]}")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "This model's maximum context length is 2048 tokens",
+        "the request exceeds the available context size",
+        "`inputs` must have less than 1024 tokens",
+        "The decoder prompt is longer than the maximum model length of 2048",
+    ],
+)
+def test_a_prompt_that_does_not_fit_has_its_own_class(message: str) -> None:
+    assert failed(message.encode(), status=400).kind == "too_long"
+    assert failed(message.encode(), status=500).kind == "http_5xx"
+
+
+def test_an_odd_answer_that_is_no_stream_is_a_parse_failure() -> None:
+    backend = OpenAI(url=URL, stream=False)
+    for payload in (b'{"choices": 5}', b"[1]", b"3", b"text"):
+        assert failed(payload, backend=backend, headers=b"").kind == "parse"
+    assert failed(b'{"error": {"message": "m"}}', backend=backend).kind == "in_band"
+
+
+def test_an_answer_without_usage_has_no_count_unless_a_tokenizer_counts() -> None:
+    payload = b'{"choices": [{"message": {"content": "a b"}, "finish_reason": "stop"}]}'
+    backend = OpenAI(url=URL, stream=False)
+    assert (decode(payload, backend).output_tokens, decode(payload, backend).failure) == (ABSENT, None)
+    backend.tokenizer = lambda text: len(text.split())
+    assert (decode(payload, backend).output_tokens, decode(payload, backend).counts) == (2, [2])

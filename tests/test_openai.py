@@ -182,3 +182,8 @@ def test_a_probe_says_which_flag_turns_a_field_off(body: bytes, flags: str) -> N
 def test_a_probe_refused_for_another_reason_gives_no_hint() -> None:
     for name in ("vllm_err_nomodel.raw", "vllm_err_badjson.raw", "hfserve_err_othermodel.raw", "vllm_err_toolong.raw"):
         assert probe_hint(400, capture(name).partition(b"\r\n\r\n")[2]) == ""
+
+
+def test_listings_say_the_length_in_several_ways() -> None:
+    listing = {"data": [{"id": "a", "context_length": 5}, {"id": "b", "meta": {"n_ctx_train": 6}}, "odd", {"id": "c"}]}
+    assert [max_model_len(listing, name) for name in "abcd"] == [5, 6, None, None]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from loadgen.plan import Workload
 from loadgen.types import ABSENT, UsageError
@@ -131,6 +131,17 @@ def test_token_ids_are_ordinary_and_exact(files: dict[str, str]) -> None:
         assert request.prompt is None
         assert len(request.prompt_ids) == request.input_tokens
         assert min(request.prompt_ids) > 2
+
+
+def test_a_length_that_the_tokenizer_never_gives_is_told_as_it_is() -> None:
+    tokenizer = Tokenizer(models.WordLevel({"<unk>": 0, "so": 1, "on": 2}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    known = tokens.Vocabulary.of(tokenizer, special=False)
+    assert known.fit(["so", "on", "so"], 3) == ("so on so", 3)
+    assert known.fit(["so", "on", "so"], 2) == ("so on", 2)
+    assert known.fit(["so"], 3) == ("so so so", 3)
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("[a-z ]+"), "removed")
+    assert known.fit(["so"], 2)[1] == 0
 
 
 def test_without_a_tokenizer_the_length_is_called_approximate() -> None:

@@ -129,6 +129,12 @@ def test_plain_lines_name_failures_by_class() -> None:
     assert "failed 2 (in_band 2)" in stream.getvalue()
 
 
+def test_a_plain_line_leaves_out_what_was_not_seen_yet() -> None:
+    stream = io.StringIO()
+    live.Lines(stream).update(START)
+    assert stream.getvalue() == "0 s warm-up: offered 0 (0.00/s), completed 0 (0.00/s), in flight 0\n"
+
+
 def test_the_view_is_chosen_by_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     assert isinstance(live.choose(Terminal(), quiet=False), live.Screen)

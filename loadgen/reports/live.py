@@ -189,8 +189,9 @@ def _in_a_line(progress: Progress) -> Iterator[str]:
     yield f"in flight {count(progress.in_flight)}"
     if progress.failures:
         yield f"failed {count(progress.failed)} ({', '.join(f'{clean(k)} {n}' for k, n in progress.failures.items())})"
-    yield from (f"{latency} (p50 / p99)" for latency in _latency(progress))
-    yield f"lag p99 {_or_dash(progress.lag_p99)}"
+    yield from (f"{latency} (p50 / p99)" for latency in _latency(progress) if "- / -" not in latency)
+    if progress.lag_p99 != ABSENT:
+        yield f"lag p99 {_or_dash(progress.lag_p99)}"
 
 
 def _or_dash(ns: int) -> str:

@@ -1,0 +1,90 @@
+"""The pages of docs/ against the program: every flag is documented, every documented flag exists, examples parse."""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+
+from loadgen import planfile
+from loadgen.cli import main
+from loadgen.cli.run import plan_of
+
+ROOT = Path(__file__).parent.parent
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+EXAMPLE = re.compile(r"^(?:\$ )?loadgen .*$", re.MULTILINE)
+PAGES = ("run", "report", "mock")
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+
+
+def flags_of(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
+    assert main.main([command, "--help"]) == 0
+    return set(FLAG.findall(capsys.readouterr().out)) - {"--help"}
+
+
+@pytest.mark.parametrize("command", PAGES)
+def test_each_flag_is_documented(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert flags_of(command, capsys) <= set(FLAG.findall(page(command)))
+
+
+@pytest.mark.parametrize("command", PAGES)
+def test_each_documented_flag_exists(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    known = set().union(*(flags_of(name, capsys) for name in PAGES))
+    assert set(FLAG.findall(page(command))) - {"--help"} <= known
+
+
+@pytest.mark.parametrize("name", ["README", "CONTRIBUTING", *(f"docs/{file.stem}" for file in
+                                                              sorted((ROOT / "docs").glob("*.md")))])
+def test_no_page_names_a_flag_that_is_not_there(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    known = set().union(*(flags_of(command, capsys) for command in PAGES))
+    text = (ROOT / f"{name}.md").read_text(encoding="utf-8")
+    ours = {flag for line in text.splitlines() if "loadgen" in line for flag in FLAG.findall(line)}
+    assert ours - {"--help", "--version"} <= known
+
+
+def examples() -> list[str]:
+    fenced = re.findall(r"```sh\n(.*?)```", page("run") + page("report"), re.DOTALL)
+    return [line for block in fenced for line in EXAMPLE.findall(block)]
+
+
+@pytest.mark.parametrize("line", examples())
+def test_each_example_parses(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plan.toml").write_text(re.findall(r"```toml\n(.*?)```", page("plan"), re.DOTALL)[0])
+    args = main.parser().parse_args(shlex.split(line)[1:])
+    if args.command == "run":
+        plan_of(args)
+
+
+def test_there_are_examples() -> None:
+    assert len(examples()) >= 7
+
+
+def test_the_plan_page_names_every_key_and_no_other() -> None:
+    rows = dict(re.findall(r"^\| `\[(\w+)\]` \| (.*) \|$", page("plan"), re.MULTILINE))
+    documented = {table: re.findall(r"`(\w+)`", keys) for table, keys in rows.items()}
+    assert documented == {table: list(get_type_hints(kind)) for table, kind in planfile.TABLES.items()}
+
+
+def test_the_plan_of_the_page_can_be_run() -> None:
+    text = re.findall(r"```toml\n(.*?)```", page("plan"), re.DOTALL)[0]
+    planfile.check(planfile.from_dict(tomllib.loads(text)))
+
+
+def test_the_demo_is_a_command_line_that_parses() -> None:
+    demo = (ROOT / "benchmarks" / "demo.py").read_text(encoding="utf-8")
+    assert set(FLAG.findall(demo)) <= set(FLAG.findall(page("run") + page("mock")))
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/run.md", "docs/plan.md", "docs/report.md",
+                                  "docs/architecture.md"])
+def test_no_link_is_broken(name: str) -> None:
+    path = ROOT / name
+    for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (path.parent / target).exists(), target

@@ -31,8 +31,9 @@ _UNSET: Final = {"load.requests": 0, "load.duration": Duration(0), "load.rate": 
 def load(path: str | Path) -> Plan:
     """Read a plan from a .toml or .json file, or from a run directory (its plan.json).
 
-    Secrets that were masked when the file was written stay masked; `reveal` puts them back. Raise UsageError for a
-    file that can't be read, is neither format, or holds a key or a value that no plan has.
+    Secrets that were masked when the file was written stay masked; `reveal` puts them back. A plan that a run wrote
+    forgets its directory, so that the same run once more gets one of its own. Raise UsageError for a file that can't be
+    read, is neither format, or holds a key or a value that no plan has.
     """
     file = Path(path)
     if file.is_dir():
@@ -51,9 +52,10 @@ def load(path: str | Path) -> Plan:
     except ValueError as error:
         raise UsageError(f"{file} is no valid {file.suffix[1:].upper()}: {error}") from None
     try:
-        return from_dict(data)
+        plan = from_dict(data)
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from None
+    return replace(plan, out=replace(plan.out, dir="")) if IGNORED & data.keys() else plan
 
 
 def from_dict(data: Mapping[str, Any]) -> Plan:

@@ -128,6 +128,14 @@ def test_toml_json_and_a_run_directory_give_the_same_plan(tmp_path: Path) -> Non
         assert planfile.load(path) == GOOD
 
 
+def test_the_plan_of_a_run_does_not_write_over_that_run(tmp_path: Path) -> None:
+    plan = planfile.override(GOOD, {"out.dir": "here", "out.outputs": True})
+    (tmp_path / "plan.json").write_text(json.dumps({"schema": 1, **planfile.to_dict(plan), "resolved": {}}))
+    (tmp_path / "mine.json").write_text(json.dumps(planfile.to_dict(plan)))
+    assert planfile.load(tmp_path).out == Where("", True)
+    assert planfile.load(tmp_path / "mine.json").out == Where("here", True)
+
+
 @pytest.mark.parametrize(("name", "content", "message"), [
     ("a.toml", b"[load\n", "is no valid TOML: .*line 1"),
     ("a.json", b"{", "is no valid JSON: .*line 1"),

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic_ns
-from typing import Protocol
+from typing import Any, Protocol
 
 from loadgen.engine.desk import Desk
 from loadgen.engine.messages import Item
 from loadgen.engine.watch import cpu_time, max_rss
 from loadgen.ledger import Ledger
-from loadgen.plan import Load
 from loadgen.phases import Phases
+from loadgen.plan import Load
 from loadgen.progress import Pace, describe
 from loadgen.recorder import Recorder
 from loadgen.store import StorageFull
@@ -37,10 +37,15 @@ class View(Protocol):
 
 
 class Conductor:
-    """Runs senders over a schedule. After `run`, `interrupted` says whether the user cut it short, and `ended` when."""
+    """Runs senders over a schedule. After `run`, `interrupted` says whether it was cut short, and `ended` when.
 
-    def __init__(self, load: Load, desk: Desk, ledger: Ledger, phases: Phases, recorder: Recorder, view: View) -> None:
+    `record` is what plan.json holds.
+    """
+
+    def __init__(self, load: Load, record: Mapping[str, Any], desk: Desk, ledger: Ledger, phases: Phases,
+                 recorder: Recorder, view: View) -> None:
         self._load = load
+        self._record = record
         self._desk = desk
         self._ledger = ledger
         self._phases = phases
@@ -50,7 +55,7 @@ class Conductor:
         self._start = 0
         self._stopping = False
         self._signals = 0
-        self._full = False
+        self.full = False  # the disk
         self.interrupted = False
         self.ended = ABSENT
 
@@ -159,18 +164,17 @@ class Conductor:
             self._desk.cancel(Failure(CENSORED, "cancelled by Ctrl-C"))
         else:
             self._desk.kill()
+            self._view.stop()
             os._exit(130)
 
     # As the run goes.
 
-    def _save(self, step: object) -> None:
+    def _save(self, step: Callable[[], None]) -> None:
         """Do something that writes; a full disk ends the run in order, once."""
-        if self._full:
-            return
         try:
-            step()  # type: ignore[operator]
+            step()
         except StorageFull as error:
-            self._full = True
+            self.full = True
             self.interrupted = True
             self.ended = self._elapsed
             self._view.warn(f"{error}: stopping; what was written can be reported with `loadgen report`")
@@ -193,5 +197,4 @@ class Conductor:
     def _show(self) -> None:
         ledger = self._ledger
         counts = (ledger.offered, ledger.completed, ledger.in_flight, ledger.tokens)
-        self._view.update(describe(self._recorder, self._phases.window, self._elapsed, counts, self._pace,
-                                   self._stopping))
+        self._view.update(describe(self._recorder, self._record, self._elapsed, counts, self._pace, self._stopping))

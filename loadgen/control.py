@@ -6,13 +6,14 @@ import http.client
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from loadgen.backends.contract import ServiceBackend
+from loadgen.backends.dialect import model_note
 from loadgen.backends.failures import probe_hint
 from loadgen.plan import Plan
 from loadgen.protocols.http.address import Address, resolve, tls_context
@@ -92,8 +93,11 @@ def _headers(plan: Plan) -> tuple[tuple[str, str], ...]:
     return ((("Authorization", f"Bearer {key}"),) if key else ()) + tuple(plan.target.headers.items())
 
 
-def discover_model(plan: Plan, backend: ServiceBackend, address: Address) -> str:
-    """Ask the server what it serves. Raises UsageError, saying to give --model, if it doesn't tell."""
+def discover_model(plan: Plan, backend: ServiceBackend, address: Address) -> tuple[str, str]:
+    """Ask the server what it serves; returns the model to take, and a note if there were several.
+
+    Raises UsageError, saying to give --model, if the server doesn't tell.
+    """
     url = plan.target.url[0]
     try:
         answer = ask(address, Call(backend.models_path, b"", _headers(plan), "GET"), _PATIENCE)
@@ -101,14 +105,15 @@ def discover_model(plan: Plan, backend: ServiceBackend, address: Address) -> str
         raise UsageError(f"{url}: no answer from {backend.models_path} ({error}): give --model") from None
     if answer.status in (401, 403):
         raise UsageError(f"{url}: the server refuses the API key ({answer.status}): give --api-key or LOADGEN_API_KEY")
+    listing: dict[str, Any] = {}
     try:
-        listing: Mapping[str, Any] = msgspec.json.decode(answer.body) if answer.status == 200 else {}
-        model = backend.model_from(dict(listing))
-    except (msgspec.DecodeError, TypeError, ValueError, LookupError):
+        listing = msgspec.json.decode(answer.body, type=dict[str, Any]) if answer.status == 200 else {}
+        model = backend.model_from(listing)
+    except (msgspec.MsgspecError, UsageError):
         model = ""
     if not model:
         raise UsageError(f"{url}: {backend.models_path} names no model (status {answer.status}): give --model")
-    return model
+    return model, model_note(listing)
 
 
 def probe(plan: Plan, backend: ServiceBackend, address: Address) -> str:

@@ -42,12 +42,12 @@ class Ledger:
         self._in_flight: dict[int, tuple[int, int]] = {}  # due and sent of what went out and has not ended
         self._rows: list[Row] = []
         self._texts: list[dict[str, object]] = []
+        self._lines: list[Health | dict[str, object]] = []  # for health.jsonl
         self._wall = WallClock(sample_offset())
         self._logged = 0
         self.offered = 0
         self.completed = 0
         self.tokens = 0
-        self.lost_senders: list[int] = []
 
     def begin(self, start: int) -> None:
         """Let offsets count from `start`, CLOCK_MONOTONIC ns."""
@@ -97,11 +97,10 @@ class Ledger:
 
     def health(self, health: Health) -> None:
         self._recorder.observe(health)
-        self._writer.write_health(health)
+        self._lines.append(health)
 
     def lost(self, sender: int) -> None:
-        self.lost_senders.append(sender)
-        self._writer.write_health({"event": "sender_lost", "at": monotonic_ns() - self._start, "sender": sender})
+        self._lines.append({"event": "sender_lost", "at": monotonic_ns() - self._start, "sender": sender})
 
     def _decode(self, timeline: Timeline, request: Request) -> TokenEvents:
         events = self._backend.decode(timeline, request)
@@ -112,12 +111,15 @@ class Ledger:
     # As the run goes.
 
     def flush(self) -> None:
-        """Fold and write the rows that have come."""
+        """Fold and write the rows and health lines that have come. Raises StorageFull, as all that writes here does."""
         if self._rows:
             rows, self._rows = self._rows, []
             batch = Batch.of(rows)
             self._recorder.fold(batch)
             self._writer.write_rows(batch)
+        lines, self._lines = self._lines, []
+        for line in lines:
+            self._writer.write_health(line)
         if self._texts:
             self._writer.write_outputs(self._texts)
             self._texts = []

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
+from loadgen import checks
 from loadgen.recorder import Recorder
 from loadgen.types import ABSENT, MEASURED, Progress, Window
 
@@ -48,9 +51,10 @@ def quantiles(recorder: Recorder, name: str) -> tuple[int, int]:
     return histogram.percentile(0.5), histogram.percentile(0.99)
 
 
-def describe(recorder: Recorder, window: Window, elapsed: int, counts: tuple[int, int, int, int], pace: Pace,
-             stopping: bool) -> Progress:
+def describe(recorder: Recorder, record: Mapping[str, Any], elapsed: int, counts: tuple[int, int, int, int],
+             pace: Pace, stopping: bool) -> Progress:
     """Make the Progress. `counts` are offered, completed, in flight and output tokens, of all phases."""
+    window = recorder.window
     offered, completed, in_flight, tokens = counts
     tally = recorder.tallies[MEASURED]
     lag = recorder.metrics["lag"]
@@ -62,18 +66,4 @@ def describe(recorder: Recorder, window: Window, elapsed: int, counts: tuple[int
         offered=offered, completed=completed, failed=tally.failed, in_flight=in_flight,
         offered_rate=offered_rate, completed_rate=completed_rate, token_rate=token_rate,
         quantiles={name: quantiles(recorder, name) for name in ("ttft", "itl")}, failures=dict(tally.failures),
-        lag_p99=lag_p99, warnings=warnings(recorder, lag_p99))
-
-
-def warnings(recorder: Recorder, lag_p99: int) -> tuple[str, ...]:
-    """The checks of the verdict that can be seen to fail while the run goes on, in a few words each."""
-    tally = recorder.tallies[MEASURED]
-    found = []
-    ttft = recorder.metrics["ttft"]
-    if ttft.count and lag_p99 > max(1_000_000, ttft.percentile(0.5) // 100):
-        found.append("requests go out late")
-    if tally.coalesced > 0.01 * tally.events:
-        found.append("tokens are read late")
-    if tally.failed > 0.001 * tally.offered:
-        found.append(f"{tally.failed / tally.offered:.1%} errors")
-    return tuple(found)
+        lag_p99=lag_p99, warnings=checks.warnings(recorder, record))

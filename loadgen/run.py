@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import importlib.metadata
 import os
@@ -10,7 +11,7 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from loadgen.prepare import Calls, Course
 from loadgen.protocols.http.address import Address
 from loadgen.recorder import Recorder
 from loadgen.report import SCHEMA, Report
-from loadgen.secrets import is_secret
+from loadgen.secrets import secrets_of
 from loadgen.store import RunReader, RunWriter, StorageFull
 from loadgen.summary import build
 from loadgen.types import Window
@@ -59,12 +60,13 @@ def _runner() -> Callable[[Any], Any]:
 
 async def _run(plan: Plan, view: View) -> tuple[Report, Path]:
     backend, addresses, plan = _meet(plan, view)
-    source = workload.make(plan.workload, plan.load.seed)
+    source = workload.make(plan.workload, plan.load.seed, chat=backend.endpoint == "chat")
+    backend.tokenizer = source.count_tokens
     plan = prepare.with_count(plan, source)
     course = prepare.chart(plan.load)
     setups = prepare.setups(plan, addresses)
     gates = slo.expand(plan.judgement.slo)
-    writer = RunWriter(_directory(plan), _secrets(plan))
+    writer = RunWriter(_directory(plan), secrets_of(plan))
     resolved = _resolved(plan, course, source, addresses)
     record = {"schema": SCHEMA, **planfile.to_dict(plan), "resolved": resolved}
     writer.write_plan(record)
@@ -72,18 +74,29 @@ async def _run(plan: Plan, view: View) -> tuple[Report, Path]:
     phases, recorder = course.phases(), Recorder(course.window, gates)
     ledger = Ledger(backend, phases, recorder, writer, LOGGED, plan.out.outputs)
     desk = Desk(setups, ledger, prepare.allowance_of(plan))
-    conductor = Conductor(plan.load, desk, ledger, phases, recorder, view)
+    conductor = Conductor(plan.load, record, desk, ledger, phases, recorder, view)
     writer.epoch = time.time_ns()
     try:
         await conductor.run(Calls(course, source, backend, addresses, ledger.note, ledger.reject))
-        writer.write_health({"event": "end", "interrupted": conductor.interrupted})
+        with _telling(view):
+            writer.write_health({"event": "end", "interrupted": conductor.interrupted})
         report = _report(recorder, record, conductor.interrupted)
-        writer.finish(report.to_json())
-    except StorageFull as error:
-        view.warn(str(error))
+        if conductor.full:
+            report = replace(report, verdict=replace(report.verdict, exit_code=3, interrupted=False))
+        with _telling(view):
+            writer.finish(report.to_json())
     finally:
         writer.close()
     return report, writer.dir
+
+
+@contextlib.contextmanager
+def _telling(view: View) -> Iterator[None]:
+    """Let a disk that is full only now be a warning: the report can still be shown."""
+    try:
+        yield
+    except StorageFull as error:
+        view.warn(str(error))
 
 
 def _meet(plan: Plan, view: View) -> tuple[ServiceBackend, tuple[Address, ...], Plan]:
@@ -91,7 +104,9 @@ def _meet(plan: Plan, view: View) -> tuple[ServiceBackend, tuple[Address, ...], 
     backend = registry.make(plan.target)
     addresses = control.wait_ready(plan, backend)
     if not plan.target.model:
-        model = control.discover_model(plan, backend, addresses[0])
+        model, note = control.discover_model(plan, backend, addresses[0])
+        if note:
+            view.warn(note)
         plan = replace(plan, target=replace(plan.target, model=model))
         backend = registry.make(plan.target)
     if plan.target.probe:
@@ -107,12 +122,6 @@ def _directory(plan: Plan) -> Path:
     name = re.sub(r"[^\w.-]", "_", Path(plan.target.backend).name)
     load = f"c{plan.load.concurrency}" if plan.load.concurrency else f"{plan.load.rate:g}"
     return Path("runs") / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}-{name}-{load}"
-
-
-def _secrets(plan: Plan) -> list[str]:
-    """What may stand in no file: the key, and the values of headers that carry one, with and without their scheme."""
-    values = [value for name, value in plan.target.headers.items() if is_secret(name)]
-    return [plan.target.api_key, *values, *(value.rpartition(" ")[2] for value in values)]
 
 
 def _resolved(plan: Plan, course: Course, source: Source, addresses: tuple[Address, ...]) -> dict[str, Any]:

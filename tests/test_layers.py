@@ -8,11 +8,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "loadgen"
 LEVELS = {
-    0: ("types", "plan", "clock", "schedule", "histogram", "stats", "units", "secrets"),
+    0: ("types", "plan", "clock", "schedule", "histogram", "stats", "units", "phases", "secrets"),
     1: ("protocols", "engine", "workload", "mock"),
     2: ("backends", "rows", "recorder", "checks", "slo", "report", "summary", "timelines", "store"),
     3: ("reports",),
-    4: ("cli", "run", "planfile", "plancheck", "control", "prepare", "ledger", "conductor", "progress", "__init__", "__main__"),
+    4: ("cli", "run", "planfile", "plancheck", "control", "prepare", "ledger", "conductor", "progress", "__init__",
+        "__main__"),
 }
 LEVEL = {name: level for level, names in LEVELS.items() for name in names}
 SENDER_MUST_NOT_IMPORT = ("torch", "transformers", "pyarrow", "plotly", "rich", "aiohttp", "numpy")

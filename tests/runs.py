@@ -1,0 +1,64 @@
+"""Short real runs against the mock, for tests: the command line in a process of its own, as users have it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+LIMIT = 60  # s after which a run counts as hanging
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run left behind."""
+
+    code: int
+    out: str
+    err: str
+    dir: Path
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        data: dict[str, Any] = json.loads((self.dir / "summary.json").read_text())
+        return data
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        data: dict[str, Any] = json.loads((self.dir / "plan.json").read_text())
+        return data
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = pq.read_table(self.dir / "requests.parquet").to_pylist()
+        return rows
+
+    @property
+    def failing(self) -> set[str]:
+        """Names of the checks that do not hold."""
+        return {check["name"] for check in self.summary["verdict"]["checks"] if not check["ok"]}
+
+
+def command(url: str, dir: Path, *flags: str) -> list[str]:
+    """The command line of a short run; flags given here come last and win."""
+    return [sys.executable, "-m", "loadgen", "run", "--url", url, "--out", str(dir), "--quiet", "--warmup", "0s",
+            "--no-cooldown", "--no-probe", "--input-tokens", "20", "--output-tokens", "8", "--rate", "50", *flags]
+
+
+def loadgen(arguments: Sequence[str], dir: Path, env: Mapping[str, str] | None = None) -> Run:
+    """Run a command line to its end."""
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=LIMIT,
+                          env={**os.environ, **(env or {})}, check=False)
+    return Run(done.returncode, done.stdout, done.stderr, dir)
+
+
+def run(url: str, dir: Path, *flags: str, env: Mapping[str, str] | None = None) -> Run:
+    """Make a short run with `command`."""
+    return loadgen(command(url, dir, *flags), dir, env)

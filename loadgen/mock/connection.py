@@ -12,7 +12,7 @@ from loadgen.mock.poller import IN, OUT, Poller
 if TYPE_CHECKING:
     from loadgen.mock.stream import Stream
 
-_READ: Final = 256 << 10
+_READ: Final = 64 << 10
 _WAIT: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _LINGER_NOT: Final = struct.pack("ii", 1, 0)
 
@@ -25,6 +25,8 @@ class Connection:
     def __init__(self, sock: socket.socket, poller: Poller) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_CONGESTION"):  # BBR would pace: it holds packets back after their write was stamped
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
         self.sock, self.poller = sock, poller
         self.pending = b""
         self.out = bytearray()

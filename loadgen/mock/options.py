@@ -33,6 +33,7 @@ class Settings:
     itl: Delay
     itl_per_stream: int
     slots: int
+    gather: int
     tokens_per_event: int
     output_tokens: int
     eos_share: float
@@ -75,6 +76,7 @@ def _add_pace(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--itl", default="20ms", metavar="DELAY", help="token event to token event (20ms)")
     group.add_argument("--itl-per-stream", default="0", metavar="TIME", help="added to itl for each running stream (0)")
     group.add_argument("--slots", default="0", metavar="N", help="streams that run at a time, others wait; 0: all (0)")
+    group.add_argument("--gather", default="50us", metavar="TIME", help="shortest sleep; longer saves CPU (50us)")
 
 
 def _add_answers(group: argparse._ArgumentGroup) -> None:
@@ -112,6 +114,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         itl=_flag("itl", args.itl, lambda text: Delay(text, f"itl/{seed}")),
         itl_per_stream=_flag("itl-per-stream", args.itl_per_stream, parse_duration),
         slots=_flag("slots", args.slots, lambda text: parse_count(text, 0)),
+        gather=_flag("gather", args.gather, parse_duration),
         tokens_per_event=_flag("tokens-per-event", args.tokens_per_event, parse_count),
         output_tokens=_flag("output-tokens", args.output_tokens, parse_count),
         eos_share=_flag("eos-share", args.eos_share, _share),

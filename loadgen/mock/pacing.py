@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from heapq import heappush
 from math import exp, log
 from random import Random
@@ -11,7 +11,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Final
 
 from loadgen.types import UsageError
-from loadgen.units import format_duration, parse_duration
+from loadgen.units import parse_duration
 
 if TYPE_CHECKING:
     from loadgen.mock.stream import Stream
@@ -20,7 +20,7 @@ TABLE: Final = 1 << 14
 """Values a law is sampled to: one from each of 16,384 equal shares, so that a lap of the table has the law exactly."""
 _STRIDE: Final = 40_503  # odd, so that streams start at different places of the table
 
-_LAWS: Final = "a duration (20ms), normal:20ms,2ms, lognormal:20ms,0.5, uniform:10ms,30ms or exponential:20ms"
+_FORMS: Final = "a duration (20ms), normal:20ms,2ms, lognormal:20ms,0.5, uniform:10ms,30ms or exponential:20ms"
 
 
 class Delay:
@@ -40,28 +40,51 @@ class Delay:
         return self.values[i & self.mask]
 
 
+def _exponential(mean: int) -> Callable[[float], float]:
+    return lambda share: -mean * log(1 - share)
+
+
+def _lognormal(median: int, sigma: float) -> Callable[[float], float]:
+    if not 0 < sigma <= 10:
+        raise ValueError("sigma is above 0 and at most 10")
+    standard = NormalDist()
+    return lambda share: median * exp(sigma * standard.inv_cdf(share))
+
+
+def _normal(mean: int, deviation: int) -> Callable[[float], float]:
+    if deviation == 0:
+        raise ValueError("the deviation is 0")
+    return NormalDist(mean, deviation).inv_cdf
+
+
+def _uniform(low: int, high: int) -> Callable[[float], float]:
+    if low > high:
+        raise ValueError("the lower end is above the upper one")
+    return lambda share: low + (high - low) * share
+
+
+_LAWS: Final[Mapping[str, tuple[Callable[..., Callable[[float], float]], tuple[Callable[[str], float], ...]]]] = {
+    "exponential": (_exponential, (parse_duration,)),
+    "lognormal": (_lognormal, (parse_duration, float)),
+    "normal": (_normal, (parse_duration, parse_duration)),
+    "uniform": (_uniform, (parse_duration, parse_duration)),
+}
+"""Name of a law -> its quantile function (share -> ns), made from parameters that are read so."""
+
+
 def _law(text: str) -> Callable[[float], float] | None:
-    """Find the quantile function of a law (share -> ns); None for a plain duration."""
+    """Find the quantile function of a law; None for a plain duration."""
     name, colon, rest = text.partition(":")
     if not colon:
         return None
-    first, _, second = rest.partition(",")
+    words = rest.split(",")
+    if name not in _LAWS or len(words) != len(_LAWS[name][1]):
+        raise UsageError(f"{text!r} is no delay: write {_FORMS}")
+    make, readers = _LAWS[name]
     try:
-        if name == "exponential" and not second:
-            mean = parse_duration(first)
-            return lambda share: -mean * log(1 - share)
-        if name == "lognormal":
-            median, sigma = parse_duration(first), float(second)
-            standard = NormalDist()
-            return lambda share: median * exp(sigma * standard.inv_cdf(share))
-        if name == "normal":
-            return NormalDist(parse_duration(first), parse_duration(second)).inv_cdf
-        if name == "uniform":
-            low, high = parse_duration(first), parse_duration(second)
-            return lambda share: low + (high - low) * share
+        return make(*[read(word) for read, word in zip(readers, words, strict=True)])
     except (UsageError, ValueError) as error:
-        raise UsageError(f"{text!r} is no delay ({error}): write {_LAWS}") from None
-    raise UsageError(f"{text!r} is no delay: write {_LAWS}")
+        raise UsageError(f"{text!r} is no delay ({error}): write {_FORMS}") from None
 
 
 class Pacer:
@@ -98,11 +121,6 @@ class Pacer:
     def gap(self, number: int, position: int) -> int:
         """Say how long after event `position` of stream `number` the next one is due."""
         return self.itl.at(number * _STRIDE + position) + self.itl_per_stream * self.running
-
-    def describe(self) -> str:
-        """Name the laws in one line, for the mock's own log."""
-        slots = f"{self.slots} slots" if self.slots else "no limit of slots"
-        return f"ttft {self.ttft.text} + {format_duration(self.ttft_per_token)} a token, itl {self.itl.text}, {slots}"
 
     def _start(self, stream: Stream, at: int) -> None:
         self.running += 1

@@ -69,7 +69,7 @@ class Conductor:
             if failure is not None:
                 raise UsageError(f"can't open connections ({failure.kind}): {failure.detail}")
             os.nice(_NICE)
-            feeding = asyncio.create_task(self._desk.feed(iter(calls), closed=not self._phases.scheduled))
+            feeding = asyncio.create_task(self._desk.feed(iter(calls)))
             await self._primed(feeding)
             self._begin()
             await self._go(feeding)
@@ -109,12 +109,12 @@ class Conductor:
                 self._show()
             if tick % _SECOND_EVERY == 0:
                 self._save(self._second)
-            self._decide(feeding)
+            self._decide()
             if self._stopping and ending is None:
                 ending = asyncio.create_task(self._desk.finished())
         feeding.cancel()
 
-    def _decide(self, feeding: asyncio.Task[None]) -> None:
+    def _decide(self) -> None:
         """Stop when everything measured has ended or the drain limit has passed."""
         elapsed = self._elapsed
         if self._desk.deserted:
@@ -126,14 +126,12 @@ class Conductor:
         elif elapsed > self._drain_limit():
             self._stop()
             self._desk.cancel(Failure(CENSORED, "still running at the drain limit (--drain)"))
-        elif not self._load.cooldown and not self._stopping and self._all_offered(feeding):
+        elif self._load.concurrency and not self._load.cooldown and self._window_over():
             self._stop()
 
-    def _all_offered(self, feeding: asyncio.Task[None]) -> bool:
-        """Without a cool-down: whether the last measured request has been handed over and is due."""
+    def _window_over(self) -> bool:
+        """In a closed loop, which never runs out of calls: whether all that is measured has been sent."""
         window = self._phases.window
-        if self._phases.scheduled:
-            return feeding.done() and self._elapsed > window.start + window.length
         if window.length != ABSENT:
             return self._elapsed > window.start + window.length
         return self._phases.measured_seen >= window.count
@@ -190,6 +188,7 @@ class Conductor:
         if self._start:
             self._ledger.flush()
             self._second()
+            self._ledger.flush()  # the health line of that second
 
     def _own_health(self) -> Health:
         return Health(at=self._elapsed, sender=ABSENT, cpu=cpu_time(), rss=max_rss(), in_flight=self._ledger.in_flight)

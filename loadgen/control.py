@@ -23,6 +23,8 @@ from loadgen.types import Call, Request, Timeline, UsageError
 _PATIENCE = 10.0  # s for one question of the control plane
 _FATAL = ("http_3xx", "http_4xx", "parse")  # what a probe meets that every request would meet
 
+_KEY_HINT = "the server wants another API key: give --api-key, or better LOADGEN_API_KEY in the environment"
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -104,7 +106,7 @@ def discover_model(plan: Plan, backend: ServiceBackend, address: Address) -> tup
     except (OSError, http.client.HTTPException) as error:
         raise UsageError(f"{url}: no answer from {backend.models_path} ({error}): give --model") from None
     if answer.status in (401, 403):
-        raise UsageError(f"{url}: the server refuses the API key ({answer.status}): give --api-key or LOADGEN_API_KEY")
+        raise UsageError(f"{url}: {backend.models_path} answers {answer.status}: {_KEY_HINT}")
     listing: dict[str, Any] = {}
     try:
         listing = msgspec.json.decode(answer.body, type=dict[str, Any]) if answer.status == 200 else {}
@@ -135,7 +137,7 @@ def probe(plan: Plan, backend: ServiceBackend, address: Address) -> str:
         return ""
     said = f"{failure.type}: {failure.detail}" if failure.type else failure.detail
     if failure.kind in _FATAL:
-        hint = probe_hint(answer.status, answer.body)
+        hint = _KEY_HINT if answer.status in (401, 403) else probe_hint(answer.status, answer.body)
         raise UsageError(f"{plan.target.url[0]}{call.path}: the server refused a first request: {said}"
                          + (f"\n  {hint}" if hint else ""))
     return f"a first request failed ({failure.kind}): {said}"

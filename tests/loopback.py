@@ -21,8 +21,8 @@ def read_request(sock: socket.socket) -> bytes:
             return b""
         data += piece
     head, body = data.split(b"\r\n\r\n", 1)
-    length = int(next((line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")),
-                      b"0"))
+    lengths = [line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")]
+    length = int(lengths[0]) if lengths else 0
     while len(body) < length:
         piece = sock.recv(1 << 20)
         if not piece:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from array import array
 
 import httptools
@@ -33,7 +34,7 @@ def offsets(timeline: Timeline) -> list[int]:
 @given(st.lists(st.integers(0, len(CHUNKED)), max_size=8))
 def test_any_division_into_reads_gives_the_same_answer(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(CHUNKED)]
-    pieces = [CHUNKED[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [CHUNKED[a:b] for a, b in itertools.pairwise(edges)]
     timeline = feed(Capture(Timeline(0), b"q"), *pieces)
     assert (timeline.status, timeline.payload, timeline.complete) == (200, b"hello world", True)
     assert b"content-type: text/event-stream\r\n" in timeline.headers

@@ -71,7 +71,8 @@ def test_a_connection_is_reused_and_its_reads_are_stamped() -> None:
             assert await client.prepare(1) is None
             for _ in range(3):
                 timeline = await client.ask()
-                assert (timeline.status, timeline.payload, timeline.complete, timeline.failure) == (200, b"ok", True, None)
+                assert (timeline.status, timeline.payload) == (200, b"ok")
+                assert (timeline.complete, timeline.failure) == (True, None)
                 assert timeline.connect == -1
                 assert timeline.sent <= timeline.sent_end <= timeline.end
                 assert len(timeline.stamps) == 16 * len(array("q", timeline.reads))
@@ -381,7 +382,7 @@ def test_a_plain_server_on_an_https_url_is_a_tls_failure() -> None:
 
 
 def test_a_missing_ca_file_is_told(tmp_path: Path) -> None:
-    with serve(answering(OK)) as port, pytest.raises(UsageError, match="nowhere.pem"):
+    with serve(answering(OK)) as port, pytest.raises(UsageError, match=r"nowhere\.pem"):
         async def main() -> None:
             Client(at(port, "localhost", ca=str(tmp_path / "nowhere.pem")))
         run(main())

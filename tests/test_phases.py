@@ -31,8 +31,8 @@ def test_closed_loop_by_duration_goes_by_the_instant_a_slot_got_free() -> None:
 
 def test_closed_loop_by_count_takes_the_first_after_the_warmup() -> None:
     phases = Phases(Window(100, count=2))
-    assert [phases.begin(i, due) for i, due in enumerate((0, 50, 120, 130, 140))] == [WARMUP, WARMUP, MEASURED, MEASURED,
-                                                                                     COOLDOWN]
+    found = [phases.begin(i, due) for i, due in enumerate((0, 50, 120, 130, 140))]
+    assert found == [WARMUP, WARMUP, MEASURED, MEASURED, COOLDOWN]
     phases.end(2, 120)
     assert not phases.complete(0)
     phases.end(3, 130)

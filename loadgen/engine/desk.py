@@ -27,7 +27,7 @@ from loadgen.engine.messages import (
     Start,
     Stop,
 )
-from loadgen.types import Failure, Health, Timeline
+from loadgen.types import CENSORED, Failure, Health, Timeline
 
 _LOOK_AHEAD = 3_000_000_000  # ns of schedule that a sender holds
 _PRIMED = 1_000_000_000  # ns of schedule that senders hold before the start
@@ -77,6 +77,8 @@ class Desk:
         self._problem: Failure | None = None
         self._start_at: int | None = None
         self._stopped = False
+        self._stopped_at = 0
+        self._closed = any(setup.closed for setup in setups)
 
     async def open(self) -> Failure | None:
         """Start the processes and open their connections; returns why not, if one could not."""
@@ -101,19 +103,29 @@ class Desk:
 
     def stop(self) -> None:
         """Offer nothing new; what is in flight goes on."""
-        self._stopped = True
+        self._note_stop()
         self._tell(Stop())
         self._changed.set()
 
     def cancel(self, failure: Failure) -> None:
         """End what is in flight, with this failure."""
-        self._stopped = True
+        self._note_stop()
         self._tell(Cancel(failure))
         self._changed.set()
 
+    def _note_stop(self) -> None:
+        if not self._stopped:
+            self._stopped = True
+            self._stopped_at = monotonic_ns()
+
     async def finished(self) -> None:
-        """Wait until every sender has nothing left to do."""
+        """Wait until every sender has nothing left to do; report the calls that were due and still held back."""
         await self._until(lambda: all(s.finished or s.lost for s in self._senders))
+        for sender in self._senders:
+            for item in sender.outstanding.values():
+                if not self._closed and self._start_at is not None and self._start_at + item.due <= self._stopped_at:
+                    self._give_up(sender, item, Failure(CENSORED, "held back by --max-in-flight until the run ended"))
+            sender.outstanding.clear()
 
     async def close(self) -> None:
         """End the processes."""
@@ -141,7 +153,7 @@ class Desk:
 
     # Feeding.
 
-    async def feed(self, items: Iterator[Item], closed: bool) -> None:
+    async def feed(self, items: Iterator[Item]) -> None:
         """Hand calls over, no more than a look-ahead of them, until they end or the desk is stopped.
 
         Open loop deals them by index; in a closed loop whoever has room takes the next.
@@ -149,11 +161,11 @@ class Desk:
         for number, item in enumerate(items):
             if number % 16 == 0:
                 await asyncio.sleep(0)
-            sender = await self._place(item, closed)
+            sender = await self._place(item)
             if sender is None:
                 break
             if sender.lost:
-                self._give_up(sender, item)
+                self._give_up(sender, item, _lost(sender))
                 continue
             sender.outstanding[item.index] = Item(item.index, item.due, item.target, b"")
             sender.batch.append(item)
@@ -166,19 +178,19 @@ class Desk:
         """Wait until senders hold the first second of the schedule."""
         await self._primed.wait()
 
-    async def _place(self, item: Item, closed: bool) -> _Sender | None:
+    async def _place(self, item: Item) -> _Sender | None:
         """Wait until the call may be handed over; None if nothing is wanted any more."""
         while not self._stopped:
             wait = item.due - _LOOK_AHEAD - self._elapsed()
             if item.due > _PRIMED or wait > 0:
                 self._primed.set()
             if wait <= 0:
-                sender = self._roomiest() if closed else self._senders[item.index % len(self._senders)]
+                sender = self._roomiest() if self._closed else self._senders[item.index % len(self._senders)]
                 if sender is not None and (sender.lost or len(sender.outstanding) < sender.allowance):
                     return sender
             self._flush()
             self._primed.set()
-            if closed:
+            if self._closed:
                 await self._wait_change()
             else:
                 await asyncio.sleep(_NAP)
@@ -242,15 +254,14 @@ class Desk:
             self._handler.lost(sender.number)
             for item in sender.outstanding.values():
                 self._fragments.pop(item.index, None)
-                self._give_up(sender, item)
+                self._give_up(sender, item, _lost(sender))
             sender.outstanding.clear()
             self._changed.set()
         return lose
 
-    def _give_up(self, sender: _Sender, item: Item) -> None:
-        """Report a request of a sender that is no more."""
+    def _give_up(self, sender: _Sender, item: Item, failure: Failure) -> None:
+        """Report a request that its sender will not."""
         due = (self._start_at or monotonic_ns()) + item.due
-        failure = Failure("sender_lost", f"sender {sender.number} died")
         self._handler.done(Timeline(item.index, sender.number, item.target, due, failure=failure))
 
     async def _until(self, condition: Callable[[], bool]) -> None:
@@ -261,6 +272,10 @@ class Desk:
         """Wait for the next event. Every waiter looks at its condition first, without giving way in between."""
         self._changed.clear()
         await self._changed.wait()
+
+
+def _lost(sender: _Sender) -> Failure:
+    return Failure("sender_lost", f"sender {sender.number} died")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

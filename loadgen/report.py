@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 SCHEMA: Final = 1
+_MAPPINGS: Final = ("requests", "rates", "client", "schedule", "window", "provenance", "plan")
 PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999, "p99.99": 0.9999}
 
 
@@ -89,16 +90,15 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         data = {"schema": SCHEMA, "verdict": asdict(self.verdict)}
-        for name in ("requests", "rates", "client", "schedule", "window", "provenance", "plan"):
+        for name in _MAPPINGS:
             data[name] = dict(getattr(self, name))
         data["metrics"] = {name: metric.to_json() for name, metric in self.metrics.items()}
         return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Report:
-        verdict = data["verdict"]
-        return cls(
-            verdict=Verdict(verdict["valid"], verdict["exit_code"], tuple(Check(**c) for c in verdict["checks"]),
-                            tuple(Gate(**g) for g in verdict["gates"]), tuple(verdict["notes"]), verdict["interrupted"]),
-            metrics={name: MetricSummary.from_json(m) for name, m in data["metrics"].items()},
-            **{name: data[name] for name in ("requests", "rates", "client", "schedule", "window", "provenance", "plan")})
+        verdict = {**data["verdict"], "checks": tuple(Check(**check) for check in data["verdict"]["checks"]),
+                   "gates": tuple(Gate(**gate) for gate in data["verdict"]["gates"]),
+                   "notes": tuple(data["verdict"]["notes"])}
+        metrics = {name: MetricSummary.from_json(metric) for name, metric in data["metrics"].items()}
+        return cls(verdict=Verdict(**verdict), metrics=metrics, **{name: data[name] for name in _MAPPINGS})

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
-import report_samples as samples
 
 import loadgen
+import report_samples as samples
 from loadgen import planfile
 from loadgen.cli import flags, main, show
 from loadgen.cli.report import write_whole

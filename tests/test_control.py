@@ -5,12 +5,12 @@ from __future__ import annotations
 import socket
 
 import pytest
-from loopback import read_request, serve
 
 from loadgen.backends.openai import OpenAI
 from loadgen.control import discover_model, wait_ready
 from loadgen.plan import SECOND, Duration, Plan, Target
 from loadgen.types import UsageError
+from loopback import read_request, serve
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"

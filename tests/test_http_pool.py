@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import trustme
 import uvloop
-from loopback import Script, read_request, reset, serve
 
 from loadgen.plan import Tls
 from loadgen.protocols.http.address import Address, resolve
 from loadgen.protocols.http.limits import Limits
 from loadgen.protocols.http.pool import Pool
 from loadgen.types import Failure, Timeline, UsageError
+from loopback import Script, read_request, reset, serve
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"

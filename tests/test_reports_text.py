@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import report_samples as samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+import report_samples as samples
 from loadgen.report import Check, Gate, MetricSummary, Report
 from loadgen.reports import colour, text
 from loadgen.reports.table import table

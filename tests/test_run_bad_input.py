@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import trustme
-from loopback import Script, read_request, serve
-from runs import Run, loadgen, run
 
 from loadgen.mock.process import MockProcess
+from loopback import Script, read_request, serve
+from runs import Run, loadgen, run
 
 CAPTURES = Path(__file__).parent / "captures"
 NO_PROBE_FLAGS = ("--requests", "5", "--probe")

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from runs import LIMIT, Run, command, loadgen
 
 from loadgen.mock.process import MockProcess
+from runs import LIMIT, Run, command, loadgen
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds the sender's process id in /proc")
 LONG = ("--requests", "100000", "--rate", "100", "--output-tokens", "20")

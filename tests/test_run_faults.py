@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from runs import run
 
 from loadgen.mock.process import MockProcess
+from runs import run
 
 COUNT = 40
 EVERY = 4

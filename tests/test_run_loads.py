@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import command, loadgen, run
 
 from loadgen import schedule
 from loadgen.mock.process import MockProcess
+from runs import command, loadgen, run
 
 
 @pytest.fixture(scope="module")

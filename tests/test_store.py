@@ -5,12 +5,12 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from stored_runs import HEALTH, ROWS, as_rows, row, writer_of
 
 from loadgen.report import SCHEMA
 from loadgen.rows import Batch
 from loadgen.store import RunReader, RunWriter, arrow
 from loadgen.types import ClockSample, Health, UsageError
+from stored_runs import HEALTH, ROWS, as_rows, row, writer_of
 
 
 def test_a_finished_run_comes_back_whole(tmp_path: Path) -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
-from stored_runs import HEALTH, ROWS, as_rows, row, writer_of
 
 from loadgen.report import SCHEMA
 from loadgen.rows import Batch
 from loadgen.store import RunReader, RunWriter, StorageFull
 from loadgen.store.writer import open_unbuffered
 from loadgen.types import UsageError
+from stored_runs import HEALTH, ROWS, as_rows, row, writer_of
 
 
 def test_an_output_directory_in_use_is_refused_and_untouched(tmp_path: Path) -> None:

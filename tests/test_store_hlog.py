@@ -6,10 +6,10 @@ from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 from hypothesis import given
 from hypothesis import strategies as st
-from stored_runs import writer_of
 
 from loadgen.histogram import HIGHEST, Histogram, rank
 from loadgen.store import hlog
+from stored_runs import writer_of
 
 SECOND = 1_000_000_000
 

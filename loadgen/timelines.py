@@ -16,19 +16,18 @@ class WallClock:
 
     def __init__(self, first: ClockSample) -> None:
         self._base = first.offset
-        self._wall = [first.at + first.offset]
-        self._drift = [0]
+        self._first = first.at + first.offset
+        self._since = np.zeros(1)  # float64 ns of wall time since the first sample
+        self._drift = np.zeros(1)
 
     def add(self, sample: ClockSample) -> None:
         """Take a later sample."""
-        self._wall.append(sample.at + sample.offset)
-        self._drift.append(sample.offset - self._base)
+        self._since = np.append(self._since, float(sample.at + sample.offset - self._first))
+        self._drift = np.append(self._drift, float(sample.offset - self._base))
 
     def to_monotonic(self, wall: Instants) -> Instants:
         """int64[n] of CLOCK_REALTIME ns to the same of CLOCK_MONOTONIC ns."""
-        since = (wall - self._wall[0]).astype(np.float64)
-        known = np.array(self._wall, dtype=np.int64) - self._wall[0]
-        drift = np.interp(since, known, self._drift)
+        drift = np.interp((wall - self._first).astype(np.float64), self._since, self._drift)
         return wall - self._base - drift.astype(np.int64)
 
 

@@ -121,7 +121,9 @@ class Output:
     done: bool = False  # the dialect's own proper end was seen
     failure: Failure | None = None
     server: dict[str, int] = field(default_factory=dict)  # server-side times in ns: server_queue, server_prefill, ...
-    input: Any = None  # what get_request_body sent, if it says so
+    input: Any = None  # what get_request_body sent, if it says so; while an answer is read, the prompt
+    headers: Mapping[str, str] = field(default_factory=dict)  # of the response, names in lower case
+    memory: dict[str, Any] = field(default_factory=dict)  # what parse methods want to remember between events
 
     @property
     def output_tokens(self) -> int:

@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from loadgen.backends import dialect, failures
+from loadgen.backends import dialect, failures, lookalike
 from loadgen.backends.decode import decode_stream, decode_text
 from loadgen.backends.dialect import Input, Messages
 from loadgen.backends.driving import plain
+from loadgen.protocols import sse
 from loadgen.types import Call, Output, Request, Timeline, TokenEvents, UsageError
 
 
@@ -29,7 +30,11 @@ class ServiceBackend:
     health_path: str = "/health"  # below the path of the address, as is the next
     models_path: str = "/v1/models"
     endpoints: ClassVar[tuple[str, ...]] = ("chat",)  # the first is the default
-    forces_length: ClassVar[bool] = False  # whether answers are made as long as was asked
+    forces_length: bool = False  # whether answers are made as long as was asked
+    takes_ignore_eos: bool = True  # whether `ignore_eos` in the body could make them so
+    takes_only_ids: bool = False  # whether prompts must be token ids
+    options_field: str = ""  # the field of the body that generation options go into, "" if that is the body itself
+    speaks: str = "openai"  # the dialect of its answers, by the names of loadgen.backends.lookalike
 
     def __init__(self, path: str = "", model: str = "", stream: bool = True, max_out_len: int = 128, retry: int = 0,
                  api_key: str = "", host_ip: str = "localhost", host_port: int = 8080, url: str = "",
@@ -111,6 +116,19 @@ class ServiceBackend:
             del body["max_completion_tokens"]
         self.body |= body
 
+    def split_stream(self, payload: bytes) -> sse.Events | None:
+        """Part the body of a streamed answer into events; None if it is one JSON answer and no stream."""
+        return None if payload.lstrip()[:1] in (b"{", b"[") else sse.split(payload)
+
+    def check_body(self, body: Mapping[str, Any]) -> None:
+        """Raise UsageError for a body that the server is known to refuse."""
+
+    def facts_from(self, listing: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the server's answer to `models_path` tells: `max_total_tokens`, if it says so, and what to keep
+        with a run."""
+        length = dialect.max_model_len(listing, self.model)
+        return {} if length is None else {"max_total_tokens": length}
+
     def encode(self, request: Request) -> Call:
         """Put a request into the server's wire form.
 
@@ -120,7 +138,8 @@ class ServiceBackend:
         body = self._request_body(_input_of(request), request.max_output_tokens, Output())
         for extra in (self.body, request.body):
             if extra:
-                body = without_null(body | dict(extra), extra)
+                body = with_options(body, extra, self.options_field)
+        self.check_body(body)
         return Call(self.request_path(), msgspec.json.encode(body), tuple(self.headers.items()))
 
     def decode(self, timeline: Timeline, request: Request) -> TokenEvents:
@@ -128,11 +147,15 @@ class ServiceBackend:
         refusal = failures.refused(timeline)
         if refusal is not None:
             return TokenEvents(failure=refusal)
-        if timeline.payload.lstrip()[:1] in (b"{", b"["):
-            return decode_text(timeline, request, self._parse_text, self.tokenizer, self.stream)
-        if self.stream or b"text/event-stream" in timeline.headers.lower():
-            return decode_stream(timeline, request, self._parse_stream, self.tokenizer)
-        return decode_text(timeline, request, self._parse_text, self.tokenizer, False)
+        streamed = self.stream or b"text/event-stream" in timeline.headers.lower()
+        stream = self.split_stream(bytes(timeline.payload)) if streamed else None
+        if stream is None:
+            events = decode_text(timeline, request, self._parse_text, self.tokenizer, self.stream)
+        else:
+            events = decode_stream(timeline, request, stream, self._parse_stream, self.tokenizer)
+        if events.failure is not None and not events.ends:
+            events.failure = lookalike.explained(events.failure, bytes(timeline.payload), self.speaks)
+        return events
 
     def model_from(self, listing: Mapping[str, Any]) -> str:
         """Return the model to ask for from the server's answer to `models_path`; raises UsageError without one."""
@@ -183,6 +206,20 @@ def _input_of(request: Request) -> Input:
         return request.prompt or ""
     parts: Messages = [{"type": "image_url", "image_url": {"url": image}} for image in request.images]
     return [{"role": "user", "content": [*parts, {"type": "text", "text": request.prompt or ""}]}]
+
+
+def with_options(body: Mapping[str, Any], extra: Mapping[str, Any], inner: str = "") -> dict[str, Any]:
+    """Return the body with the fields of `extra`, those that are null removed.
+
+    With `inner`, fields that the body doesn't have go into that field of it.
+    """
+    if not inner:
+        return without_null({**body, **extra}, extra)
+    outer = {name: value for name, value in extra.items() if name in body and name != inner}
+    options = {name: value for name, value in extra.items() if name not in body}
+    options |= extra.get(inner) or {}
+    inside = without_null({**body.get(inner, {}), **options}, options)
+    return without_null({**body, **outer, inner: inside}, outer)
 
 
 def without_null(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:

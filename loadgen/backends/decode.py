@@ -11,7 +11,7 @@ import msgspec
 
 from loadgen.backends import counting, failures
 from loadgen.backends.counting import Trace
-from loadgen.protocols import sse
+from loadgen.protocols.sse import Events
 from loadgen.types import ABSENT, Failure, Output, Request, Timeline, TokenEvents
 
 DONE: Final = b"[DONE]"
@@ -21,10 +21,10 @@ Parse = Callable[[dict[str, Any], Output], object]
 Tokenizer = Callable[[str], int]
 
 
-def decode_stream(timeline: Timeline, request: Request, parse: Parse, tokenizer: Tokenizer | None) -> TokenEvents:
-    """Decode an answer of server-sent events, each of which goes through `parse`."""
-    stream = sse.split(bytes(timeline.payload))
-    output = Output()
+def decode_stream(timeline: Timeline, request: Request, stream: Events, parse: Parse,
+                  tokenizer: Tokenizer | None) -> TokenEvents:
+    """Decode an answer that came as `stream`, each event of which goes through `parse`."""
+    output = _begin(timeline, request)
     trace = Trace(stream.ends)
     found = _read(stream, parse, output, trace)
     events = counting.count(trace, output, request, tokenizer)
@@ -39,7 +39,7 @@ def decode_text(timeline: Timeline, request: Request, parse: Parse, tokenizer: T
     `streamed` says that a stream was asked for, so that only an error can be read from it.
     """
     payload = bytes(timeline.payload)
-    output = Output()
+    output = _begin(timeline, request)
     trace = Trace([len(payload)])
     found = _read_text(timeline, payload, parse, output, streamed)
     if output.content or output.reasoning_content or output.tool_calls or output.token_ids or output.tokens:
@@ -52,6 +52,11 @@ def decode_text(timeline: Timeline, request: Request, parse: Parse, tokenizer: T
         events.counts = [events.output_tokens]
     events.failure = _outcome(timeline, output, found, False, bool(events.ends))
     return events
+
+
+def _begin(timeline: Timeline, request: Request) -> Output:
+    """Return what the answer is to be read into, with what a parse method may want to look at."""
+    return Output(input=request.prompt, headers=failures.fields(timeline.headers))
 
 
 def _read_text(timeline: Timeline, payload: bytes, parse: Parse, output: Output, streamed: bool) -> Failure | None:
@@ -72,7 +77,7 @@ def _read_text(timeline: Timeline, payload: bytes, parse: Parse, output: Output,
     return None
 
 
-def _read(stream: sse.Events, parse: Parse, output: Output, trace: Trace) -> Failure | None:
+def _read(stream: Events, parse: Parse, output: Output, trace: Trace) -> Failure | None:
     """Parse event after event up to the end or to the first that can't be, and trace how the output grew."""
     decode = msgspec.json.Decoder().decode
     names, note = stream.names, trace.changes.append

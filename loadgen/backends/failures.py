@@ -13,6 +13,9 @@ from loadgen.types import ABSENT, Failure, Timeline
 EVIDENCE: Final = 500
 """Bytes of an answer that are kept with a failure."""
 
+FRAMED: Final = (b"data:", b"event:", b"id:", b"retry:", b":", b"{", b"[", b"<")
+"""How lines begin that are no plain text."""
+
 TOO_LONG: Final = re.compile(
     r"context_length_exceeded|maximum context length|max_model_len|maximum model length|max_input_length"
     r"|exceeds? the (available |model'?s? )?context|longer than the (maximum|model)|`?inputs`? must have less than",
@@ -40,9 +43,22 @@ def header(headers: bytes, name: str) -> str:
     return ""
 
 
+def fields(headers: bytes) -> dict[str, str]:
+    """Return the response headers by their names in lower case."""
+    pairs = (line.partition(":") for line in headers.decode("latin-1").split("\r\n"))
+    return {name.strip().lower(): value.strip() for name, colon, value in pairs if colon}
+
+
 def text_of(payload: bytes | bytearray) -> str:
     """Return the first bytes of an answer as text, whatever they are."""
     return bytes(payload[:EVIDENCE]).decode("utf-8", "replace").strip()
+
+
+def bare_text(payload: bytes) -> str:
+    """Return the last line of an answer if it is plain text, framed neither as an event nor as JSON nor as HTML."""
+    line = payload.rstrip(b"\r\n\0 ").replace(b"\0", b"\n").rpartition(b"\n")[2].strip()
+    framed = line.startswith(FRAMED) or any(prefix.startswith(line) for prefix in FRAMED)
+    return "" if framed else text_of(line)
 
 
 def server_words(data: Any) -> tuple[str, str]:

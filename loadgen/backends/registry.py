@@ -8,6 +8,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
+import sysconfig
 import traceback
 from pathlib import Path
 from types import ModuleType
@@ -19,9 +20,13 @@ from loadgen.plan import Target
 from loadgen.types import UsageError
 
 GROUP: Final = "loadgen.backends"
+_NOT_OWN: Final = (str(Path(__file__).parent.parent), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "<")
+"""Where files are that a user did not write: ours, Python's, installed packages."""
 BUILT_IN: Final = {
     "openai": "loadgen.backends.openai:OpenAI",
     "vllm": "loadgen.backends.vllm:VLLM",
+    "tgi": "loadgen.backends.tgi:TGI",
+    "mindie": "loadgen.backends.mindie:MindIE",
 }
 
 
@@ -76,7 +81,7 @@ def make(target: Target, **options: Any) -> ServiceBackend:
     except UsageError:
         raise
     except Exception as error:
-        raise UsageError(f"the backend {target.backend} can't be made: {_told(error)}") from error
+        raise UsageError(f"the backend {target.backend} can't be made: {told(error)}") from error
     backend.add_headers(target.headers)
     backend.add_body(target.body)
     return backend
@@ -104,7 +109,7 @@ def _load(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise UsageError(f"the backend file {path} can't be run: {_told(error)}") from error
+        raise UsageError(f"the backend file {path} can't be run: {told(error)}") from error
     return module
 
 
@@ -122,10 +127,11 @@ def _class_of(module: ModuleType, class_name: str, name: str) -> type[ServiceBac
     raise UsageError(f"{name}: there is no class {class_name!r}; backends there: {', '.join(others) or 'none'}")
 
 
-def _told(error: Exception) -> str:
-    """Tell an exception with the line it came from."""
+def told(error: Exception) -> str:
+    """Tell an exception with the line it came from: in code of the user's own if there is any on the way."""
     frames = traceback.extract_tb(error.__traceback__)
-    where = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
+    own = [frame for frame in frames if not frame.filename.startswith(_NOT_OWN)] or frames
+    where = f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
     if isinstance(error, SyntaxError):
         where = f"{error.filename}:{error.lineno}: "
     return f"{where}{type(error).__name__}: {error}"

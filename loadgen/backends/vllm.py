@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from loadgen.backends.dialect import Input
 from loadgen.backends.openai import OpenAI
@@ -12,7 +12,7 @@ from loadgen.types import Output
 class VLLM(OpenAI):
     """Forces the output length with ignore_eos and min_tokens, and asks for the token count with every event."""
 
-    forces_length: ClassVar[bool] = True
+    forces_length = True
 
     def get_request_body(self, input: Input, max_out_len: int | None, output: Output, **args: Any) -> dict[str, Any]:
         body = super().get_request_body(input, max_out_len, output, **args)

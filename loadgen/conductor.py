@@ -109,13 +109,13 @@ class Conductor:
                 self._show()
             if tick % _SECOND_EVERY == 0:
                 self._save(self._second)
-            self._decide()
+            self._decide(feeding.done())
             if self._stopping and ending is None:
                 ending = asyncio.create_task(self._desk.finished())
         feeding.cancel()
 
-    def _decide(self) -> None:
-        """Stop when everything measured has ended or the drain limit has passed."""
+    def _decide(self, fed: bool) -> None:
+        """Stop when everything measured has ended or the drain limit has passed. `fed`: all calls were handed over."""
         elapsed = self._elapsed
         if self._desk.deserted:
             self._stop()
@@ -126,11 +126,11 @@ class Conductor:
         elif elapsed > self._drain_limit():
             self._stop()
             self._desk.cancel(Failure(CENSORED, "still running at the drain limit (--drain)"))
-        elif self._load.concurrency and not self._load.cooldown and self._window_over():
+        elif self._load.concurrency and not self._load.cooldown and not fed and self._window_over():
             self._stop()
 
     def _window_over(self) -> bool:
-        """In a closed loop, which never runs out of calls: whether all that is measured has been sent."""
+        """In a closed loop, which does not run out of calls: whether all that is measured has been sent."""
         window = self._phases.window
         if window.length != ABSENT:
             return self._elapsed > window.start + window.length

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from time import monotonic_ns
 
 from loadgen.backends.contract import ServiceBackend
+from loadgen.backends.registry import told
 from loadgen.clock import sample_offset
 from loadgen.phases import Phases
 from loadgen.recorder import Recorder
+from loadgen.retry import Retries
 from loadgen.rows import Batch
 from loadgen.store import RunWriter
 from loadgen.timelines import WallClock, assemble
@@ -30,13 +31,14 @@ class Ledger:
     """Take what senders report (engine.desk.Handler); `flush` folds and writes what has come since the last time."""
 
     def __init__(self, backend: ServiceBackend, phases: Phases, recorder: Recorder, writer: RunWriter,
-                 logs: Sequence[str], outputs: bool) -> None:
+                 logs: Sequence[str], outputs: bool, retries: Retries | None = None) -> None:
         self._backend = backend
         self._phases = phases
         self._recorder = recorder
         self._writer = writer
         self._logs = logs
         self._outputs = outputs
+        self._retries = retries or Retries()
         self._start = 0
         self._requests: dict[int, Request] = {}
         self._in_flight: dict[int, tuple[int, int]] = {}  # due and sent of what went out and has not ended
@@ -60,9 +62,7 @@ class Ledger:
 
     def reject(self, index: int, due: int, error: Exception) -> None:
         """Record a request that the backend's own code could not encode."""
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        detail = f"{frame.filename}:{frame.lineno}: {type(error).__name__}: {error}"
-        self.done(Timeline(index, due=self._start + due, failure=Failure("backend", detail)))
+        self.done(Timeline(index, due=self._start + due, failure=Failure("backend", told(error), type(error).__name__)))
 
     @property
     def in_flight(self) -> int:
@@ -85,8 +85,8 @@ class Ledger:
             self.offered += 1
         elif orphan:
             timeline.due, timeline.sent = known
-        phase = self._phases.end(timeline.index, timeline.due - self._start)
         events = self._decode(timeline, request)
+        phase = self._phase(timeline, request, self._retries.again(timeline, events.failure))
         asked = request.max_output_tokens if request.max_output_tokens is not None else ABSENT
         row = assemble(timeline, events, self._wall, self._start, phase, asked)
         self._rows.append(row)
@@ -94,6 +94,14 @@ class Ledger:
         self.tokens += max(row.output_tokens, 0)
         if self._outputs:
             self._texts.append({"index": row.index, "failure": row.failure, "text": events.text})
+
+    def _phase(self, timeline: Timeline, request: Request, again: bool) -> int:
+        """Give the phase of what has ended; a request that is sent again stays open, and in its phase."""
+        due = timeline.due - self._start
+        if not again:
+            return self._phases.end(timeline.index, due)
+        self._requests[timeline.index] = request
+        return self._phases.begin(timeline.index, due)
 
     def health(self, health: Health) -> None:
         self._recorder.observe(health)

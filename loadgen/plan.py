@@ -45,6 +45,7 @@ class Load:
     seed: int = 0
     senders: int = 0  # 0: cores - 1, at least 1
     connections: str = "reuse"  # reuse | new
+    retry: int = 0  # attempts after the first, for a request that was refused or broken off
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ def _length(plan: Plan) -> Iterator[str]:
         yield "no length was given: write --duration 60s, or --requests 1000"
     if load.warmup < -1 or load.drain < 0:
         yield "--warmup and --drain can't be negative: write 0s for none"
-    for name in ("max_in_flight", "seed", "senders"):
+    for name in ("max_in_flight", "seed", "senders", "retry"):
         if getattr(load, name) < 0:
             yield f"{name} is {getattr(load, name)}: write a whole number, 0 or more (--{name.replace('_', '-')} 0)"
     if load.connections not in CONNECTIONS:

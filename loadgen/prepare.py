@@ -11,6 +11,7 @@ from typing import Any
 
 from loadgen import schedule
 from loadgen.backends.contract import ServiceBackend
+from loadgen.backends.registry import told
 from loadgen.engine.messages import Item, Setup
 from loadgen.engine.watch import raise_file_limit
 from loadgen.phases import Phases
@@ -25,16 +26,21 @@ from loadgen.workload import Source
 _SECOND = 1_000_000_000
 _SPARE_FILES = 64  # descriptors that are not connections
 _MOST_AHEAD = 1024  # connections that are opened before the start, for each sender
+_MOST_REJECTED = 1000  # requests in succession that a backend may fail to make in a closed loop, which never ends
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """The schedule of a run. `offsets` is None in a closed loop, which has none."""
+    """The schedule of a run. `offsets` is None in a closed loop, which has none.
+
+    `exact`: a closed loop offers what is measured and nothing else, so that its calls end.
+    """
 
     window: Window
     offsets: Offsets | None = None
     first: int = ABSENT
     last: int = ABSENT
+    exact: bool = False
 
     def phases(self) -> Phases:
         return Phases(self.window, self.first, self.last)
@@ -59,8 +65,9 @@ def chart(load: Load) -> Course:
     """Make the schedule of a load. Raises UsageError if it can't be made."""
     warmup = warmup_of(load)
     if load.concurrency:
-        by_time = bool(load.duration)
-        return Course(Window(warmup, load.duration if by_time else ABSENT, ABSENT if by_time else load.requests))
+        if load.duration:
+            return Course(Window(warmup, load.duration))
+        return Course(Window(warmup, ABSENT, load.requests), exact=not (warmup or load.cooldown))
     tail = load.drain if load.cooldown else 0
     offsets, first, last = schedule.plan_offsets(load, warmup, tail)
     count = last - first
@@ -68,18 +75,21 @@ def chart(load: Load) -> Course:
 
 
 def with_count(plan: Plan, source: Source) -> Plan:
-    """Let a run of a prompts file that names no length ask each prompt once."""
-    if plan.load.requests or plan.load.duration:
+    """Let a run of a prompts file that names no length ask each prompt once; no more run at a time than are asked."""
+    load = plan.load
+    if load.duration:
         return plan
-    if source.count is None:
+    count = load.requests or source.count
+    if count is None:
         raise UsageError("how long? write --duration 60s or --requests 600")
-    return replace(plan, load=replace(plan.load, requests=source.count))
+    return replace(plan, load=replace(load, requests=count, concurrency=min(load.concurrency, count)))
 
 
 class Calls:
     """Make the calls of a run, in the order of the schedule, each when it is asked for.
 
-    `note(index, request)` is told of each; `reject(index, due, error)` of those whose backend raised.
+    `note(index, request)` is told of each; `reject(index, due, error)` of those whose backend raised. Raises UsageError
+    if it raises for each of a closed loop's.
     """
 
     def __init__(self, course: Course, source: Source, backend: ServiceBackend, addresses: tuple[Address, ...],
@@ -92,6 +102,7 @@ class Calls:
         self._reject = reject
 
     def __iter__(self) -> Iterator[Item]:
+        rejected = 0
         for index, due in self._due():
             request = self._source.request(self._prompt_of(index))
             address = self._addresses[index % len(self._addresses)]
@@ -103,12 +114,17 @@ class Calls:
                 raise
             except Exception as error:
                 self._reject(index, due, error)
+                rejected += 1
+                if self._course.offsets is None and rejected >= _MOST_REJECTED:
+                    raise UsageError(f"the backend made none of {rejected} requests: {told(error)}") from error
                 continue
+            rejected = 0
             yield Item(index, due, index % len(self._addresses), data)
 
     def _due(self) -> Iterator[tuple[int, int]]:
         if self._course.offsets is None:
-            return ((index, 0) for index in itertools.count())
+            return ((index, 0) for index in (range(self._course.window.count) if self._course.exact
+                                             else itertools.count()))
         return enumerate(map(int, self._course.offsets))
 
     def _prompt_of(self, index: int) -> int:

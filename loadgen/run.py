@@ -27,6 +27,7 @@ from loadgen.prepare import Calls, Course
 from loadgen.protocols.http.address import Address
 from loadgen.recorder import Recorder
 from loadgen.report import SCHEMA, Report
+from loadgen.retry import Retries
 from loadgen.secrets import secrets_of
 from loadgen.store import RunReader, RunWriter, StorageFull
 from loadgen.summary import build
@@ -72,12 +73,14 @@ async def _run(plan: Plan, view: View) -> tuple[Report, Path]:
     writer.write_plan(record)
 
     phases, recorder = course.phases(), Recorder(course.window, gates)
-    ledger = Ledger(backend, phases, recorder, writer, LOGGED, plan.out.outputs)
+    retries = Retries(plan.load.retry)
+    ledger = Ledger(backend, phases, recorder, writer, LOGGED, plan.out.outputs, retries)
     desk = Desk(setups, ledger, prepare.allowance_of(plan))
     conductor = Conductor(plan.load, record, desk, ledger, phases, recorder, view)
     writer.epoch = time.time_ns()
     try:
-        await conductor.run(Calls(course, source, backend, addresses, ledger.note, ledger.reject))
+        calls = Calls(course, source, backend, addresses, ledger.note, ledger.reject)
+        await conductor.run(retries.keep(calls, desk.again))
         with _telling(view):
             writer.write_health({"event": "end", "interrupted": conductor.interrupted})
         report = _report(recorder, record, conductor.interrupted)

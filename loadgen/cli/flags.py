@@ -99,6 +99,7 @@ FLAGS: Final = (
     Flag("--senders", "load.senders", "N", "sending processes (auto: cores - 1)",
          lambda text: 0 if text == AUTO else parse_count(text)),
     Flag("--connections", "load.connections", "HOW", "reuse connections, or open a new one for each request (reuse)"),
+    Flag("--retry", "load.retry", "N", "send what was refused or broken off again, up to N times (0)", _whole),
 
     Flag("--input-tokens", "workload.input_tokens", "LENGTH",
          "512, uniform:100,900, normal:512,64, lognormal:512,0.5 or file:lengths.txt (512)"),

@@ -174,6 +174,15 @@ class Desk:
         self._flush()
         self._primed.set()
 
+    def again(self, item: Item, sender: int) -> bool:
+        """Hand over another attempt of a call to the sender that had it, due at once; False if nothing is wanted."""
+        chosen = self._senders[sender]
+        if self._stopped or chosen.lost or chosen.link is None:
+            return False
+        chosen.outstanding[item.index] = Item(item.index, self._elapsed(), item.target, b"", item.attempt)
+        chosen.link.send(Calls([item]))
+        return True
+
     async def primed(self) -> None:
         """Wait until senders hold the first second of the schedule."""
         await self._primed.wait()
@@ -262,7 +271,8 @@ class Desk:
     def _give_up(self, sender: _Sender, item: Item, failure: Failure) -> None:
         """Report a request that its sender will not."""
         due = (self._start_at or monotonic_ns()) + item.due
-        self._handler.done(Timeline(item.index, sender.number, item.target, due, failure=failure))
+        self._handler.done(Timeline(item.index, sender.number, item.target, due, failure=failure,
+                                    attempt=item.attempt))
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from loadgen.engine.messages import Item
 from loadgen.engine.pacer import Pacer
@@ -26,7 +28,8 @@ class Dispatch:
     """Launch items when they are due.
 
     `clock` gives ns of CLOCK_MONOTONIC. Items come in the order in which they are due. An item that comes after its
-    instant is launched at once and counted in `starved`; one that waits for a slot is marked `held`.
+    instant is launched at once and counted in `starved`; one that waits for a slot is marked `held`. An attempt after
+    the first comes when it comes (`add_again`).
     """
 
     def __init__(self, policy: Policy, launch: Launch, clock: Callable[[], int]) -> None:
@@ -61,6 +64,14 @@ class Dispatch:
         now = self._clock()
         if now >= self._start and (self._policy.closed or self._start + self._queue[0].due < now):
             self.starved += 1
+        self.wake()
+
+    def add_again(self, item: Item) -> None:
+        """Take another attempt of a call that failed: it is due now, before what is due later."""
+        if self.stopped or self._start is None:
+            return
+        item.due = self._clock() - self._start
+        insort(self._queue, item, key=attrgetter("due"))
         self.wake()
 
     def stop(self) -> None:
@@ -107,10 +118,11 @@ class Dispatch:
             self._pacer.arm(self._start)
             return
         while self._queue and self._free:
-            self._go(self._queue.popleft(), self._free.popleft(), False)
+            item = self._queue.popleft()
+            self._go(item, max(self._free.popleft(), self._start + item.due), False)
 
     def _go(self, item: Item, due: int, held: bool) -> None:
-        timeline = Timeline(item.index, self._policy.sender, item.target, due, held=held)
+        timeline = Timeline(item.index, self._policy.sender, item.target, due, held=held, attempt=item.attempt)
         self.in_flight += 1
         self._launch(timeline, item.data)
         self.sent.append((item.index, due, timeline.sent))

@@ -27,12 +27,13 @@ class Setup(msgspec.Struct, tag=True):
 
 
 class Item(msgspec.Struct, array_like=True, gc=False):
-    """One call, ready to send. `due` is ns since the start."""
+    """One call, ready to send. `due` is ns since the start; an attempt after the first is due when it arrives."""
 
     index: int
     due: int
     target: int
     data: bytes
+    attempt: int = 0
 
 
 class Calls(msgspec.Struct, tag=True):

@@ -46,7 +46,10 @@ class Sender:
         self._pool.prepare(setup.connections, lambda failure: self._link.send(Ready(failure)))
 
     def _take(self, calls: Calls) -> None:
-        self._dispatch.add(calls.items)
+        if calls.items[0].attempt:
+            self._dispatch.add_again(calls.items[0])
+        else:
+            self._dispatch.add(calls.items)
 
     def _begin(self, start: Start) -> None:
         gc.collect()

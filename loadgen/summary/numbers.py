@@ -51,6 +51,7 @@ def requests(recorder: Recorder) -> dict[str, Any]:
         **_outcome(tally), "sent": tally.sent, "types": {kind: dict(sorted(types.items()))
                                                          for kind, types in sorted(tally.types.items())},
         "examples": dict(sorted(tally.examples.items())), "held": tally.held, "reconnects": tally.reconnects,
+        "retried": tally.offered - tally.first_attempts,
         "finish_reasons": dict(sorted(tally.finish_reasons.items())),
         "input_sources": dict(sorted(tally.input_sources.items())),
         "output_sources": dict(sorted(tally.output_sources.items())),

@@ -26,6 +26,23 @@ FAILURES: Final = (
     "too_long",  # the prompt does not fit the model
     "backend",  # the backend's own code raised
     "sender_lost",  # the sender process died
+    # The status codes of gRPC; one that it does not know counts as unknown.
+    "grpc_cancelled",
+    "grpc_unknown",
+    "grpc_invalid_argument",
+    "grpc_deadline_exceeded",
+    "grpc_not_found",
+    "grpc_already_exists",
+    "grpc_permission_denied",
+    "grpc_resource_exhausted",
+    "grpc_failed_precondition",
+    "grpc_aborted",
+    "grpc_out_of_range",
+    "grpc_unimplemented",
+    "grpc_internal",
+    "grpc_unavailable",
+    "grpc_data_loss",
+    "grpc_unauthenticated",
 )
 CENSORED: Final = "censored"
 """Failure of a request that was still running when the drain limit or a second Ctrl-C came."""
@@ -93,6 +110,7 @@ class Timeline:
     stamps: bytes = b""
     reads: bytes = b""
     offsets: bytes = b""
+    shared: bytes = b""  # places of reads (int64) that brought something for a later stream too: their stamp is its
     payload: bytes = b""
     unstamped: int = 0  # reads that came without a kernel stamp; their stamp is the time of the read
     complete: bool = False  # the protocol's own end was seen (last chunk, content length, trailers)

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from loadgen.plan import Tls
 from loadgen.types import UsageError
 
-_PORTS = {"http": 80, "https": 443}
+_PORTS = {"http": 80, "https": 443, "grpc": 80, "grpcs": 443}
+_OVER_TLS = ("https", "grpcs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Address:
 
 
 def split_url(url: str) -> tuple[str, str, int, str]:
-    """Part a URL into scheme, host, port and path prefix. Raises UsageError if it is no http(s) URL."""
+    """Part a URL into scheme, host, port and path prefix. Raises UsageError if it is none."""
     parts = urlsplit(url)
     if parts.scheme not in _PORTS:
         raise UsageError(f"url {url!r}: write http://host:port or https://host:port")
@@ -60,15 +61,18 @@ def resolve(url: str, tls: Tls, connect_timeout: float) -> Address:
         except OSError as error:
             problem = error
             continue
-        server_name = (tls.server_name or host) if scheme == "https" else ""
+        server_name = (tls.server_name or host) if scheme in _OVER_TLS else ""
         return Address(family, tuple(sockaddr), authority, prefix, server_name, tls)
     reason = (problem.strerror or str(problem)) if problem else "it has no address"
     raise UsageError(f"{url}: no server answers there ({reason}): is it started, and is --url right? "
                      "--wait-ready 5m waits for it")
 
 
-def tls_context(tls: Tls) -> ssl.SSLContext:
-    """Make the client context for a target. Raises UsageError if a file of it can't be used."""
+def tls_context(tls: Tls, protocol: str = "http/1.1") -> ssl.SSLContext:
+    """Make the client context for a target that speaks `protocol`, by its name in ALPN.
+
+    Raises UsageError if a file of it can't be used.
+    """
     try:
         context = ssl.create_default_context(cafile=tls.ca or None)
         if tls.insecure:
@@ -79,5 +83,5 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         files = ", ".join(name for name in (tls.ca, tls.cert, tls.key) if name)
         raise UsageError(f"tls: can't use {files}: {error}") from None
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols([protocol])
     return context

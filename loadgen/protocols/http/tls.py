@@ -26,6 +26,11 @@ class TlsLayer:
             return False
         return True
 
+    @property
+    def alpn(self) -> str | None:
+        """The protocol that the handshake agreed on; None if the server named none."""
+        return self._object.selected_alpn_protocol()
+
     def outgoing(self) -> bytes:
         """Bytes that have to be sent to the server."""
         return self._out.read()

@@ -15,8 +15,8 @@ def add_parser(subparsers: Subparsers) -> None:
     """Declare the command and its options; nothing heavy is imported before it runs."""
     parser = subparsers.add_parser(
         "mock",
-        help="serve an OpenAI-style API with known timing and injected faults",
-        description="An OpenAI-style server that paces its answers as told, fails as told, and logs what it did.",
+        help="serve the API of a known server with known timing and injected faults",
+        description="A server of the OpenAI dialect, or TGI or MindIE, that paces its answers as told, fails as told, and logs what it did.",
     )
     add_arguments(parser)
     parser.set_defaults(run=run)

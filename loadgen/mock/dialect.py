@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+from loadgen.mock.http import JSON
+
+BARE: Final = b"Engine callback timeout."
+"""What MindIE writes when its engine does not answer, framed as nothing."""
 
 
 class RefusedError(Exception):
     """A request that is answered with an error of the dialect at once."""
 
-    def __init__(self, status: int, body: bytes) -> None:
+    def __init__(self, status: int, body: bytes, content_type: str = JSON) -> None:
         super().__init__(status)
         self.status = status
         self.body = body
+        self.content_type = content_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,22 @@ class Ask:
     usage: bool = False  # a usage event at the end
     continuous_usage: bool = False  # usage in every event
     token_ids: bool = False
+    kind: str = ""  # which of several dialects that share a path
+    details: bool = True  # the server's own counts at the end
+    prompt: str = ""  # for answers that repeat it
+
+
+class Times(Protocol):
+    """The server's own times of one answer, ns."""
+
+    def queue(self) -> int:
+        """Say how long it waited for a slot."""
+
+    def prefill(self) -> int:
+        """Say how long its first token takes from there."""
+
+    def decode(self, position: int) -> int:
+        """Say how long token event `position`, from 1, takes after the one before."""
 
 
 class Answer(Protocol):
@@ -54,6 +76,15 @@ class Answer(Protocol):
     def garbage(self) -> bytes:
         """Build an event that is no JSON."""
 
+    def comment(self) -> bytes:
+        """Build what keeps a silent stream alive, b"" where the dialect has nothing for it."""
+
+    def bare(self) -> bytes:
+        """Build the text that MindIE ends an answer with when its engine does not answer, and the end after it."""
+
+    def headers(self, tokens: int) -> Mapping[str, str]:
+        """Say which headers an answer in one piece has besides the usual ones."""
+
     def failure(self) -> bytes:
         """Build an error event and what ends a stream after it."""
 
@@ -73,8 +104,11 @@ class Dialect(Protocol):
     def read(self, path: str, body: bytes) -> Ask:
         """Understand a request. Raise RefusedError."""
 
-    def answer(self, ask: Ask, number: int, tokens: int) -> Answer:
+    def answer(self, ask: Ask, number: int, tokens: int, times: Times) -> Answer:
         """Prepare the answer of `tokens` tokens to request `number`."""
+
+    def overloaded(self, ask: Ask) -> RefusedError:
+        """Say how the server refuses a request when it has too many."""
 
     def error(self, status: int, message: str, kind: str = "") -> bytes:
         """Build the JSON body of an error."""

@@ -19,6 +19,8 @@ KINDS: Final = {
     "reset": "reset the connection (RST) in the middle of the answer",
     "cut": "close the connection properly (FIN) in the middle of the answer",
     "garbage": "send an event that is no JSON in the middle of the answer, then go on",
+    "overload": "refuse at once as the server does when it has too many requests: TGI by an error event under 200",
+    "callback-timeout": "write MindIE's bare text `Engine callback timeout.` in the middle of a 200 answer and end it",
     "errevent": "send an error event in the middle of a 200 stream, then end it properly",
     "stall": "stop in the middle of the answer and never go on",
     "slow-headers": "hold the headers back for --slow",

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from loadgen.mock.dialect import Answer, Ask, RefusedError
+from loadgen.mock.dialect import Answer, Ask, RefusedError, Times
 from loadgen.mock.openai_frames import CHAT, COMPLETIONS, Frames, OpenAIAnswer
 
 _ERRORS: Final = {
@@ -98,7 +98,10 @@ class OpenAI:
     def _error(self, status: int, message: str, kind: str, param: str | None) -> bytes:
         return _encode({"error": {"message": message, "type": kind, "param": param, "code": status}})
 
-    def answer(self, ask: Ask, number: int, tokens: int) -> Answer:
+    def overloaded(self, ask: Ask) -> RefusedError:
+        return self._refusal(503, "The server is overloaded, please retry later.")
+
+    def answer(self, ask: Ask, number: int, tokens: int, times: Times | None = None) -> Answer:
         return OpenAIAnswer(self.frames, ask, f"{number:016x}", tokens)
 
     def look_up(self, path: str) -> bytes | None:

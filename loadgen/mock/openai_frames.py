@@ -8,29 +8,16 @@ from typing import Final
 
 import msgspec
 
-from loadgen.mock.dialect import Ask
+from loadgen.mock.dialect import BARE, Ask
 from loadgen.mock.http import LAST_CHUNK, chunk
+from loadgen.mock.words import LAP, token_ids, words
 
 CHAT: Final = "/v1/chat/completions"
 COMPLETIONS: Final = "/v1/completions"
 
-_WORDS: Final = tuple(
-    f" {word}"
-    for word in (
-        *("the", "of", "load", "token", "and", "rate", "is", "queue", "time", "a", "server", "batch", "to", "model"),
-        *("prefill", "decode", "in", "open", "loop", "arrival", "for", "latency", "first", "last", "each", "request"),
-        *("stream", "event", "wait", "slot", "kernel", "stamp", "schedule", "with", "über", "你好", "limit", "goodput"),
-    )
-)
-_LAP: Final = len(_WORDS)
-_FIRST_ID: Final = 1000  # token id of _WORDS[0]
 _PLACE: Final = "0000000000000000"  # where the request's own id goes
 _DONE: Final = chunk(b"data: [DONE]\n\n")
 _encode = msgspec.json.encode
-
-
-def _text(first: int, count: int) -> str:
-    return "".join(_WORDS[i % _LAP] for i in range(first, first + count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +34,8 @@ class Frames:
 
     def __post_init__(self) -> None:
         for path in (CHAT, COMPLETIONS):
-            answer = OpenAIAnswer(self, Ask(path, True, _LAP, 1), _PLACE, _LAP)
-            events = [answer.build(position, None) for position in range(-(-_LAP // self.per_event))]
+            answer = OpenAIAnswer(self, Ask(path, True, LAP, 1), _PLACE, LAP)
+            events = [answer.build(position, None) for position in range(-(-LAP // self.per_event))]
             parts = [event.partition(_PLACE.encode()) for event in events]
             self.prebuilt[path] = [(before, after) for before, _, after in parts]
 
@@ -67,7 +54,7 @@ class OpenAIAnswer:
 
     def event(self, position: int) -> bytes:
         if self._plain:
-            before, after = self._frames[position % _LAP]
+            before, after = self._frames[position % LAP]
             return before + self._ident + after
         return self.build(position, None)
 
@@ -75,10 +62,10 @@ class OpenAIAnswer:
         """Build any token event, however it was asked for."""
         first = position * self._shared.per_event
         count = min(self._shared.per_event, self._tokens - first)
-        choice: dict[str, object] = {"index": 0, **self._delta(_text(first, count)), "logprobs": None}
+        choice: dict[str, object] = {"index": 0, **self._delta(words(first, count)), "logprobs": None}
         choice["finish_reason"] = finish
         if self._ask.token_ids:
-            choice["token_ids"] = self._ids(first, count)
+            choice["token_ids"] = token_ids(first, count)
             if position == 0 and self._ask.path != CHAT:
                 choice["prompt_token_ids"] = self._ask.prompt_ids
         return self._event([choice], first + count if self._ask.continuous_usage else None)
@@ -103,29 +90,35 @@ class OpenAIAnswer:
     def torn(self) -> bytes:
         return b""
 
+    def comment(self) -> bytes:
+        return chunk(b": keep-alive\n\n")
+
+    def headers(self, tokens: int) -> dict[str, str]:
+        return {}
+
     def garbage(self) -> bytes:
         return chunk(b'data: {"choices": [{{{]\n\n')
 
     def failure(self) -> bytes:
         return chunk(b"data: %b\n\n" % self.error()) + _DONE + LAST_CHUNK
 
+    def bare(self) -> bytes:
+        return chunk(BARE) + LAST_CHUNK
+
     def error(self) -> bytes:
         error = {"message": "injected: the engine died", "type": "InternalServerError", "param": None, "code": 500}
         return _encode({"error": error})
 
     def whole(self, finish: str, tokens: int) -> bytes:
-        text = _text(0, tokens)
+        text = words(0, tokens)
         chat = self._ask.path == CHAT
         choice: dict[str, object] = {"index": 0}
         choice |= {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
         choice |= {"logprobs": None, "finish_reason": finish or None, "stop_reason": None}
         if self._ask.token_ids:
-            choice["token_ids"] = self._ids(0, tokens)
+            choice["token_ids"] = token_ids(0, tokens)
         kind = "chat.completion" if chat else "text_completion"
         return _encode({**self._envelope(kind), "choices": [choice], "usage": self._usage(tokens)})
-
-    def _ids(self, first: int, count: int) -> list[int]:
-        return [_FIRST_ID + i % _LAP for i in range(first, first + count)]
 
     def _delta(self, text: str) -> dict[str, object]:
         return {"delta": {"content": text}} if self._ask.path == CHAT else {"text": text}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from loadgen.mock.faults import Fault
     from loadgen.mock.pacing import Delay
 
-DIALECTS: Final = ("openai",)
+DIALECTS: Final = ("openai", "tgi", "mindie")
 
 _T = TypeVar("_T")
 
@@ -38,6 +38,8 @@ class Settings:
     output_tokens: int
     eos_share: float
     reject: tuple[str, ...]
+    full_text: bool
+    keep_alive: int
     faults: tuple[Fault, ...]
     slow: int
     seed: int
@@ -83,14 +85,16 @@ def _add_answers(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--tokens-per-event", default="1", metavar="N", help="tokens that each event carries (1)")
     group.add_argument("--output-tokens", default="128", metavar="N", help="tokens where a request does not say (128)")
     group.add_argument("--eos-share", default="0", metavar="SHARE", help="answers that stop early, but for ignore_eos")
+    group.add_argument("--full-text", action="store_true", help="mindie: each event has the whole text so far")
+    group.add_argument("--keep-alive", default="0", metavar="TIME", help="a comment in streams each TIME; 0: none (0)")
     group.add_argument("--reject", action="append", default=[], metavar="FIELD", help="refuse this field with 400")
 
 
 def _add_faults(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--fault", action="append", default=[], metavar="KIND:SHARE",
                        help="make a share of the requests fail (500:0.01, at random) or every n-th (500:1/100): 500, "
-                       "503, 429, 404, redirect, refuse, reset, cut, garbage, errevent, stall, slow-headers, empty, "
-                       "nodone")  # fmt: skip
+                       "503, 429, 404, redirect, refuse, reset, cut, garbage, errevent, overload, callback-timeout, "
+                       "stall, slow-headers, empty, nodone")  # fmt: skip
     group.add_argument("--slow", default="5s", metavar="TIME", help="how long slow-headers holds them back (5s)")
     group.add_argument("--seed", default="0", metavar="N", help="seed of delays, faults and early stops (0)")
     group.add_argument("--truth", default="", metavar="FILE", help="write a JSON line of truth for each request")
@@ -119,6 +123,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
         output_tokens=_flag("output-tokens", args.output_tokens, parse_count),
         eos_share=_flag("eos-share", args.eos_share, _share),
         reject=tuple(args.reject),
+        full_text=args.full_text,
+        keep_alive=_flag("keep-alive", args.keep_alive, parse_duration),
         faults=tuple(_flag("fault", text, parse_fault) for text in args.fault),
         slow=_flag("slow", args.slow, parse_duration),
         seed=seed,

@@ -14,7 +14,8 @@ from loadgen.types import UsageError
 from loadgen.units import parse_duration
 
 if TYPE_CHECKING:
-    from loadgen.mock.stream import Stream
+    from loadgen.mock.stream import KeepAlive, Stream
+    from loadgen.mock.truth import Record
 
 TABLE: Final = 1 << 14
 """Values a law is sampled to: one from each of 16,384 equal shares, so that a lap of the table has the law exactly."""
@@ -98,7 +99,7 @@ class Pacer:
         self.ttft, self.ttft_per_token = ttft, ttft_per_token
         self.itl, self.itl_per_stream = itl, itl_per_stream
         self.slots = slots
-        self.heap: list[tuple[int, int, Stream]] = []  # due, number, stream
+        self.heap: list[tuple[int, int, Stream | KeepAlive]] = []  # due, number (below 0: comments), stream
         self.running = 0
         self.waiting: deque[Stream] = deque()
 
@@ -122,12 +123,38 @@ class Pacer:
         """Say how long after event `position` of stream `number` the next one is due."""
         return self.itl.at(number * _STRIDE + position) + self.itl_per_stream * self.running
 
+    def first(self, record: Record) -> int:
+        """Say how long after its start a stream's first event is due."""
+        return self.ttft.at(record.number) + self.ttft_per_token * record.prompt_tokens
+
+    def keep_alive(self, comments: KeepAlive, number: int, due: int) -> None:
+        """Send comments of stream `number` from `due` on."""
+        heappush(self.heap, (due, -number, comments))
+
     def _start(self, stream: Stream, at: int) -> None:
         self.running += 1
         stream.running = True
         stream.record.queued = at - stream.record.arrival
         number = stream.record.number
-        due = at + stream.delay + self.ttft.at(number) + self.ttft_per_token * stream.record.prompt_tokens
+        due = at + stream.delay + self.first(stream.record)
         for position in range(stream.silent):  # an answer in one piece comes when its last token would
             due += self.gap(number, position)
         heappush(self.heap, (due, number, stream))
+
+
+class PlannedTimes:
+    """The times of one answer as they are planned: what the server would tell of itself (dialect.Times)."""
+
+    __slots__ = ("_pacer", "_record")
+
+    def __init__(self, pacer: Pacer, record: Record) -> None:
+        self._pacer, self._record = pacer, record
+
+    def queue(self) -> int:
+        return self._record.queued
+
+    def prefill(self) -> int:
+        return self._pacer.first(self._record)
+
+    def decode(self, position: int) -> int:
+        return self._pacer.gap(self._record.number, position - 1)

@@ -116,7 +116,7 @@ class Server:
                 heapreplace(heap, (following, number, stream))
                 continue
             heappop(heap)
-            if following == ENDED:
+            if following == ENDED and isinstance(stream, Stream):
                 self._ended(stream, due)
 
     def _ended(self, stream: Stream, due: int) -> None:

@@ -12,19 +12,24 @@ from loadgen.mock.dialect import Ask, Dialect, RefusedError
 from loadgen.mock.faults import STATUS, Faults
 from loadgen.mock.http import JSON, Head, response
 from loadgen.mock.metrics import Metrics
+from loadgen.mock.mindie import MindIE
 from loadgen.mock.openai import OpenAI
 from loadgen.mock.options import Settings
-from loadgen.mock.pacing import Pacer
-from loadgen.mock.stream import OnePiece, Stream, stream_head
+from loadgen.mock.pacing import Pacer, PlannedTimes
+from loadgen.mock.stream import KeepAlive, OnePiece, Stream, stream_head
+from loadgen.mock.tgi import TGI
 from loadgen.mock.truth import Record, Truth
 
 
 def make_dialect(settings: Settings) -> Dialect:
     """Make the dialect that the settings name."""
-    makers = {"openai": OpenAI}
-    return makers[settings.dialect](
-        settings.model, settings.output_tokens, settings.tokens_per_event, settings.max_model_len, settings.reject
-    )
+    if settings.dialect == "tgi":
+        return TGI(settings.model, settings.output_tokens, settings.max_model_len)
+    if settings.dialect == "mindie":
+        return MindIE(settings.model, settings.output_tokens, settings.tokens_per_event, settings.max_model_len,
+                      settings.full_text)  # fmt: skip
+    return OpenAI(settings.model, settings.output_tokens, settings.tokens_per_event, settings.max_model_len,
+                  settings.reject)  # fmt: skip
 
 
 class Service:
@@ -70,7 +75,7 @@ class Service:
             ask = self.dialect.read(head.path, body)
         except RefusedError as refused:
             self.truth.totals["refused"] += 1
-            connection.write(response(refused.status, refused.body, headers))
+            connection.write(response(refused.status, refused.body, headers, refused.content_type))
             return
         self.number += 1
         fault = self.faults.draw(self.number)
@@ -78,7 +83,9 @@ class Service:
         record = Record(self.number, arrival, ask.path, ask.stream, ask.prompt_tokens, fault, tag)
         self.truth.totals["requests"] += 1
         tokens, finish = self._length(ask)
-        if fault == "refuse" or fault in STATUS:
+        if fault == "overload":
+            self._overload(record, ask, connection, headers)
+        elif fault == "refuse" or fault in STATUS:
             self._refuse(record, connection, headers)
         else:
             self._start(record, ask, connection, headers, tokens, finish)
@@ -91,6 +98,14 @@ class Service:
         if chance >= self.settings.eos_share or ask.ignore_eos or least >= most:
             return most, "length"
         return least + int(where * (most - least)), "stop"
+
+    def _overload(self, record: Record, ask: Ask, connection: Connection, headers: dict[str, str]) -> None:
+        """Refuse as the server does when it has too many requests."""
+        refused = self.dialect.overloaded(ask)
+        record.status = refused.status
+        connection.write(response(refused.status, refused.body, headers, refused.content_type))
+        record.end = self.clock()
+        self.truth.add(record, bool(self.live))
 
     def _refuse(self, record: Record, connection: Connection, headers: dict[str, str]) -> None:
         """Answer with a status, or not at all."""
@@ -108,7 +123,7 @@ class Service:
     def _start(
         self, record: Record, ask: Ask, connection: Connection, headers: dict[str, str], tokens: int, finish: str
     ) -> None:
-        answer = self.dialect.answer(ask, record.number, tokens)
+        answer = self.dialect.answer(ask, record.number, tokens, PlannedTimes(self.pacer, record))
         events = 1 if record.fault == "empty" else -(-tokens // self.dialect.per_event)
         head = b""
         if ask.stream:
@@ -124,6 +139,9 @@ class Service:
         totals["in_flight_max"] = max(totals["in_flight_max"], len(self.live))
         stream.open(head, self.settings.slow if record.fault == "slow-headers" else 0)
         self.pacer.arrive(stream, record.arrival)
+        if self.settings.keep_alive and ask.stream and stream.answer.comment():
+            comments = KeepAlive(stream, self.live, self.settings.keep_alive)
+            self.pacer.keep_alive(comments, record.number, record.arrival + self.settings.keep_alive)
 
     def finish(self, stream: Stream, at: int) -> None:
         """Book a stream that ended; `at` is when its slot became free (ns)."""

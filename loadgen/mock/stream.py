@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from loadgen.mock.dialect import Answer
+from loadgen.mock.dialect import BARE, Answer
 from loadgen.mock.http import head_of, response
 
 if TYPE_CHECKING:
@@ -125,6 +125,11 @@ def _garbage(stream: Stream, due: int) -> int:
     return stream.step(due) if stream.record.stream else ENDED
 
 
+def _callback_timeout(stream: Stream, due: int) -> int:
+    stream.connection.write(stream.answer.bare())
+    return ENDED
+
+
 def _errevent(stream: Stream, due: int) -> int:
     stream.connection.write(stream.answer.failure())
     return ENDED
@@ -136,8 +141,28 @@ STRIKES: Final[Mapping[str, Callable[[Stream, int], int]]] = {
     "stall": _stall,
     "garbage": _garbage,
     "errevent": _errevent,
+    "callback-timeout": _callback_timeout,
 }
 """What the faults in the middle of an answer do."""
+
+
+class KeepAlive:
+    """Comments in a stream that is silent, one each `interval` ns, as long as it lasts; a stream to the loop."""
+
+    __slots__ = ("_interval", "_live", "_stream")
+
+    def __init__(self, stream: Stream, live: Mapping[int, Stream], interval: int) -> None:
+        self._stream, self._live, self._interval = stream, live, interval
+
+    @property
+    def gone(self) -> bool:
+        """Whether the stream is over."""
+        return self._stream.number not in self._live
+
+    def step(self, due: int) -> int:
+        """Send a comment; give back when the next one is due."""
+        self._stream.connection.write(self._stream.answer.comment())
+        return due + self._interval
 
 
 class OnePiece:
@@ -153,10 +178,20 @@ class OnePiece:
         raise AssertionError("an answer in one piece has only its ending")
 
     def ending(self, position: int, finish: str) -> bytes:
-        return response(200, self.whole(finish, self._tokens if position >= 0 else 0), self._headers)
+        tokens = self._tokens if position >= 0 else 0
+        return response(200, self.whole(finish, tokens), {**self._headers, **self._inner.headers(tokens)})
 
     def trailing_off(self, position: int) -> bytes:
         return response(200, self.whole("", self._tokens), self._headers)
+
+    def headers(self, tokens: int) -> Mapping[str, str]:
+        return self._headers
+
+    def comment(self) -> bytes:
+        return b""
+
+    def bare(self) -> bytes:
+        return response(200, BARE, self._headers)
 
     def torn(self) -> bytes:
         full = self.ending(0, "length")

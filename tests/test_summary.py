@@ -175,6 +175,11 @@ def test_a_steady_run_earns_no_note_about_its_warm_up() -> None:
     assert not any("MSER" in note or "UNSTABLE" in note for note in notes)
 
 
+def test_batch_means_that_differ_by_a_hair_earn_no_note() -> None:
+    rows = [row(i, due=i * 100 * MS, ttft=50 * MS + i * 1000) for i in range(200)]
+    assert not any("correlation" in note for note in report_of(rows, Window(0, 20 * S)).verdict.notes)
+
+
 def test_the_client_is_in_the_report() -> None:
     client = report_of(ROWS, window_of(ROWS, 6 * S, 1 * S)).client
     assert (client["stamps"], client["senders"], client["max_rss"], client["loop_stall_max"]) == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from loadgen.checks import Evidence, uses_kernel_stamps
@@ -14,13 +15,14 @@ from loadgen.types import WARMUP
 from loadgen.units import format_duration
 
 MOST_CORRELATION: Final = 0.2
+LEAST_SPREAD: Final = 0.01
 _SECOND: Final = 1_000_000_000
 
 
 def notes(recorder: Recorder, seen: Evidence, end: int) -> list[str]:
     """Return the notes that this run earns, the most important first; `end` is where the window ends."""
     found = [_unstable(seen), _interval(recorder, seen), _correlation(recorder, seen), _warmup(recorder, end),
-             _stamps(recorder), _shared(recorder), _sources(recorder), _warmup_failures(recorder)]
+             _stamps(recorder), _length(seen), _shared(recorder), _sources(recorder), _warmup_failures(recorder)]
     return [note for note in found if note]
 
 
@@ -43,7 +45,7 @@ def _interval(recorder: Recorder, seen: Evidence) -> str:
 def _correlation(recorder: Recorder, seen: Evidence) -> str:
     values = {name: batch_means(recorder, name) for name in (("ttft", "e2e") if seen.stream else ("e2e",))}
     found = [f"{name} {lag1(means):.2f}" for name, means in values.items()
-             if len(means) >= FEWEST_SECTIONS and lag1(means) > MOST_CORRELATION]
+             if len(means) >= FEWEST_SECTIONS and lag1(means) > MOST_CORRELATION and _differ(means)]
     if not found:
         return ""
     return f"neighbouring tenths of the window are alike (correlation {', '.join(found)}): run longer"
@@ -77,6 +79,13 @@ def _stamps(recorder: Recorder) -> str:
     return "token times are those of the client's reads, not the kernel's: receive_lag is in them"
 
 
+def _length(seen: Evidence) -> str:
+    if seen.forcible or seen.asked <= 0:
+        return ""
+    return (f"this dialect can't force the output length: of {seen.asked:,} tokens asked for {seen.got:,} came "
+            f"({seen.got / seen.asked:.1%})")
+
+
 def _shared(recorder: Recorder) -> str:
     tally = recorder.measured
     if not tally.shared or not tally.tokens:
@@ -98,3 +107,8 @@ def _sources(recorder: Recorder) -> str:
 def _warmup_failures(recorder: Recorder) -> str:
     failed = recorder.tallies[WARMUP].failed
     return f"{failed:,} requests of the warm-up failed; they are in no number above" if failed else ""
+
+
+def _differ(means: Sequence[float]) -> bool:
+    """Say whether batch means lie apart by more than a hair; the order of hairs says nothing of the server."""
+    return max(means) - min(means) > LEAST_SPREAD * max(means)

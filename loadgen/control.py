@@ -8,20 +8,25 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
 
+from loadgen import preflight
 from loadgen.backends.contract import ServiceBackend
 from loadgen.backends.dialect import model_note
 from loadgen.backends.failures import probe_hint
 from loadgen.plan import Plan
+from loadgen.protocols.grpc.ask import ask as ask_grpc
 from loadgen.protocols.http.address import Address, resolve, tls_context
 from loadgen.protocols.http.dial import tls_reason
-from loadgen.types import Call, Request, Timeline, UsageError
+from loadgen.protocols.http.limits import Limits
+from loadgen.types import Call, Timeline, UsageError
 
 _PATIENCE = 10.0  # s for one question of the control plane
-_FATAL = ("http_3xx", "http_4xx", "parse")  # what a probe meets that every request would meet
+_FATAL = ("http_3xx", "http_4xx", "parse", "grpc_invalid_argument", "grpc_not_found", "grpc_permission_denied",
+          "grpc_unimplemented", "grpc_unauthenticated")  # what a probe meets that every request would meet
 
 _KEY_HINT = "the server wants another API key: give --api-key, or better LOADGEN_API_KEY in the environment"
 
@@ -76,7 +81,11 @@ def wait_ready(plan: Plan, backend: ServiceBackend, *, clock: Callable[[], float
 
 def _ready(url: str, plan: Plan, backend: ServiceBackend) -> Address:
     limit = min(_PATIENCE, plan.timeouts.connect / 1e9 or _PATIENCE)
+    if backend.protocol == "http" and url.lower().startswith("grpc"):
+        raise UsageError(f"{url}: {plan.target.backend} {backend.endpoint} is asked over HTTP: write http{url[4:]}")
     address = resolve(url, plan.tls, limit)
+    if backend.protocol == "grpc":
+        return address  # its senders wait for the server's HTTP/2 settings before the start
     try:
         answer = ask(address, Call(backend.health_path, b"", _headers(plan), "GET"), _PATIENCE)
     except (ssl.SSLError, ssl.CertificateError) as error:
@@ -118,26 +127,46 @@ def discover_model(plan: Plan, backend: ServiceBackend, address: Address) -> tup
     return model, model_note(listing)
 
 
+def look(plan: Plan, address: Address, path: str) -> Any:
+    """Return the JSON that the server answers to a GET, None if it answers anything else."""
+    try:
+        answer = ask(address, Call(path, b"", _headers(plan), "GET"), _PATIENCE)
+        return msgspec.json.decode(answer.body) if answer.status == 200 else None
+    except (OSError, http.client.HTTPException, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
 def probe(plan: Plan, backend: ServiceBackend, address: Address) -> str:
     """Send one small request as the run will send them, and read its answer as the run will.
 
     Returns what was odd about it, "" if nothing was. Raises UsageError with the server's own words if the server
     refuses what every request would ask.
     """
-    request = Request(-1, prompt="Hello from loadgen.", max_output_tokens=1)
+    request = preflight.first_request(backend)
     call = backend.encode(request)
     try:
-        answer = ask(address, call, (plan.timeouts.total or 60_000_000_000) / 1e9)
+        timeline = _try(plan, backend, call, address)
     except (OSError, http.client.HTTPException) as error:
         return f"the first try got no answer: {error or type(error).__name__}"
-    headers = "".join(f"{name.lower()}: {value}\r\n" for name, value in answer.headers).encode("latin-1", "replace")
-    timeline = Timeline(-1, status=answer.status, headers=headers, payload=answer.body, complete=True)
     failure = backend.decode(timeline, request).failure
     if failure is None:
         return ""
     said = f"{failure.type}: {failure.detail}" if failure.type else failure.detail
     if failure.kind in _FATAL:
-        hint = _KEY_HINT if answer.status in (401, 403) else probe_hint(answer.status, answer.body)
+        refused = timeline.status in (401, 403) or failure.kind == "grpc_unauthenticated"
+        hint = _KEY_HINT if refused else probe_hint(timeline.status, timeline.payload)
+        if timeline.status in (404, 405) and backend.protocol == "http":
+            hint = preflight.wrong_server(backend, partial(look, plan, address)) or hint
         raise UsageError(f"{plan.target.url[0]}{call.path}: the server refused a first request: {said}"
                          + (f"\n  {hint}" if hint else ""))
     return f"a first request failed ({failure.kind}): {said}"
+
+
+def _try(plan: Plan, backend: ServiceBackend, call: Call, address: Address) -> Timeline:
+    """Send one call as the run will; raises OSError or http.client.HTTPException if HTTP gets no answer."""
+    patience = plan.timeouts.total or 60_000_000_000
+    if backend.protocol == "grpc":
+        return ask_grpc(address, call, Limits(plan.timeouts.connect, total=patience))
+    answer = ask(address, call, patience / 1e9)
+    headers = "".join(f"{name.lower()}: {value}\r\n" for name, value in answer.headers).encode("latin-1", "replace")
+    return Timeline(-1, status=answer.status, headers=headers, payload=answer.body, complete=True)

@@ -9,6 +9,7 @@ from loadgen.backends.contract import ServiceBackend
 from loadgen.backends.registry import told
 from loadgen.clock import sample_offset
 from loadgen.phases import Phases
+from loadgen.protocols.grpc import answer
 from loadgen.recorder import Recorder
 from loadgen.retry import Retries
 from loadgen.rows import Batch
@@ -111,6 +112,8 @@ class Ledger:
         self._lines.append({"event": "sender_lost", "at": monotonic_ns() - self._start, "sender": sender})
 
     def _decode(self, timeline: Timeline, request: Request) -> TokenEvents:
+        if self._backend.protocol == "grpc":
+            answer.unpack(timeline)
         events = self._backend.decode(timeline, request)
         if timeline.failure is not None and timeline.failure.kind == CENSORED:
             events.failure = timeline.failure

@@ -26,6 +26,7 @@ class Target:
     body: Mapping[str, Any] = field(default_factory=dict)  # null removes a field that the backend would send
     wait_ready: Duration = Duration(0)
     probe: bool = True  # try one small request before the clock starts
+    grpc_client: str = "own"  # own | grpcio
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Load:
     seed: int = 0
     senders: int = 0  # 0: cores - 1, at least 1
     connections: str = "reuse"  # reuse | new
+    channels: int = 0  # HTTP/2 connections of a sender to each url, which requests share; 0: by the rate
     retry: int = 0  # attempts after the first, for a request that was refused or broken off
 
 
@@ -69,6 +71,7 @@ class Timeouts:
     first_token: Duration = Duration(0)
     idle: Duration = Duration(0)
     total: Duration = Duration(600 * SECOND)
+    keep_alive: Duration = Duration(0)  # silence after which an HTTP/2 server is asked whether it is there
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ from loadgen.types import UsageError
 
 ARRIVALS: Final = ("poisson", "constant", "gamma")
 CONNECTIONS: Final = ("reuse", "new")
+SCHEMES: Final = ("http", "https", "grpc", "grpcs")
+GRPC_CLIENTS: Final = ("own", "grpcio")
 
 _OTHER_SCHEMES: Final = {
     "h2": "HTTP/2 is not spoken: give the http:// address",
     "h2c": "HTTP/2 is not spoken: give the http:// address",
-    "grpc": "gRPC is not spoken yet: give the server's http:// address",
-    "grpcs": "gRPC is not spoken yet: give the server's https:// address",
     "ws": "WebSockets are not spoken: give the http:// address",
     "wss": "WebSockets are not spoken: give the https:// address",
     **dict.fromkeys(("socks", "socks4", "socks5", "socks5h", "proxy"),
@@ -49,7 +49,7 @@ def check_url(url: str) -> str:
     scheme, separator, _ = url.partition("://")
     if not separator:
         return f"the url {url!r} has no scheme: write http://{url.lstrip('/')}"
-    if scheme.lower() not in ("http", "https"):
+    if scheme.lower() not in SCHEMES:
         better = _OTHER_SCHEMES.get(scheme.lower(), "write http:// or https://")
         return f"the url {url!r} can't be used: {better}"
     try:
@@ -81,6 +81,8 @@ def _target(plan: Plan) -> Iterator[str]:
         if MASK in value:
             yield (f"the header {name} was masked when this plan was written: set {KEY_VARIABLE}, "
                    f"or give --header '{name}: value'")
+    if target.grpc_client not in GRPC_CLIENTS:
+        yield f"unknown gRPC client {target.grpc_client!r}: write --grpc-client own or --grpc-client grpcio"
     if target.wait_ready < 0:
         yield "--wait-ready can't be negative: write 0s, or 5m"
 
@@ -123,7 +125,7 @@ def _length(plan: Plan) -> Iterator[str]:
         yield "no length was given: write --duration 60s, or --requests 1000"
     if load.warmup < -1 or load.drain < 0:
         yield "--warmup and --drain can't be negative: write 0s for none"
-    for name in ("max_in_flight", "seed", "senders", "retry"):
+    for name in ("max_in_flight", "seed", "senders", "channels", "retry"):
         if getattr(load, name) < 0:
             yield f"{name} is {getattr(load, name)}: write a whole number, 0 or more (--{name.replace('_', '-')} 0)"
     if load.connections not in CONNECTIONS:
@@ -145,8 +147,8 @@ def _workload(plan: Plan) -> Iterator[str]:
 def _tls(plan: Plan) -> Iterator[str]:
     tls = plan.tls
     used = [name for name in ("ca", "cert", "key", "insecure", "server_name") if getattr(tls, name)]
-    if used and plan.target.url and not any(url.lower().startswith("https:") for url in plan.target.url):
-        yield f"the [tls] settings {', '.join(used)} need an https:// url"
+    if used and plan.target.url and not any(url.lower().startswith(("https:", "grpcs:")) for url in plan.target.url):
+        yield f"the [tls] settings {', '.join(used)} need an https:// url (grpcs:// for gRPC)"
     if tls.key and not tls.cert:
         yield "a private key needs its certificate: add --cert FILE.pem"
     if tls.insecure and tls.ca:
@@ -170,7 +172,7 @@ def _judgement(plan: Plan) -> Iterator[str]:
 
 
 def _timeouts(plan: Plan) -> Iterator[str]:
-    for name in ("connect", "first_token", "idle", "total"):
+    for name in ("connect", "first_token", "idle", "total", "keep_alive"):
         if getattr(plan.timeouts, name) < 0:
             yield f"the timeout {name} is negative: write 0s to wait for ever"
 

@@ -16,11 +16,12 @@ from loadgen.engine.messages import Item, Setup
 from loadgen.engine.watch import raise_file_limit
 from loadgen.phases import Phases
 from loadgen.plan import Load, Plan
+from loadgen.protocols.grpc import request as grpc_request
 from loadgen.protocols.http import request as http_request
 from loadgen.protocols.http.address import Address
 from loadgen.protocols.http.limits import Limits
 from loadgen.schedule import Offsets
-from loadgen.types import ABSENT, Request, UsageError, Window
+from loadgen.types import ABSENT, Call, Request, UsageError, Window
 from loadgen.workload import Source
 
 _SECOND = 1_000_000_000
@@ -89,17 +90,19 @@ class Calls:
     """Make the calls of a run, in the order of the schedule, each when it is asked for.
 
     `note(index, request)` is told of each; `reject(index, due, error)` of those whose backend raised. Raises UsageError
-    if it raises for each of a closed loop's.
+    if it raises for each of a closed loop's. `deadline` (ns, 0 for none) goes with the calls whose protocol has one.
     """
 
     def __init__(self, course: Course, source: Source, backend: ServiceBackend, addresses: tuple[Address, ...],
-                 note: Callable[[int, Request], None], reject: Callable[[int, int, Exception], None]) -> None:
+                 note: Callable[[int, Request], None], reject: Callable[[int, int, Exception], None],
+                 deadline: int = 0) -> None:
         self._course = course
         self._source = source
         self._backend = backend
         self._addresses = addresses
         self._note = note
         self._reject = reject
+        self._deadline = deadline
 
     def __iter__(self) -> Iterator[Item]:
         rejected = 0
@@ -108,8 +111,7 @@ class Calls:
             address = self._addresses[index % len(self._addresses)]
             self._note(index, request)
             try:
-                call = self._backend.encode(request)
-                data = http_request.encode(call, address.authority, address.prefix)
+                data = self._encode(self._backend.encode(request), address)
             except UsageError:
                 raise
             except Exception as error:
@@ -120,6 +122,12 @@ class Calls:
                 continue
             rejected = 0
             yield Item(index, due, index % len(self._addresses), data)
+
+    def _encode(self, call: Call, address: Address) -> bytes:
+        if self._backend.protocol == "grpc":
+            return grpc_request.encode(call, address.authority, address.prefix, secure=bool(address.server_name),
+                                       timeout=self._deadline)
+        return http_request.encode(call, address.authority, address.prefix)
 
     def _due(self) -> Iterator[tuple[int, int]]:
         if self._course.offsets is None:
@@ -143,13 +151,16 @@ def senders_of(load: Load) -> int:
     return min(wanted, limit) if limit else wanted
 
 
-def setups(plan: Plan, addresses: tuple[Address, ...]) -> list[Setup]:
-    """Make what each sender is told. Raises UsageError if there are too few file descriptors."""
+def setups(plan: Plan, addresses: tuple[Address, ...], protocol: str = "http") -> list[Setup]:
+    """Make what each sender is told; `protocol` is that of the backend.
+
+    Raises UsageError if there are too few file descriptors.
+    """
     load, count = plan.load, senders_of(plan.load)
     limits = Limits(plan.timeouts.connect, plan.timeouts.first_token, plan.timeouts.idle, plan.timeouts.total)
     limit = load.concurrency or load.max_in_flight
     files = raise_file_limit()
-    if limit // count + _SPARE_FILES > files:
+    if protocol == "http" and limit // count + _SPARE_FILES > files:
         raise UsageError(f"{limit} requests in flight need {limit // count + _SPARE_FILES} file descriptors in a "
                          f"sender, and the limit is {files}: run `ulimit -n {2 * limit}` first, or add --senders")
     made = []
@@ -164,8 +175,19 @@ def setups(plan: Plan, addresses: tuple[Address, ...]) -> list[Setup]:
         if share:
             ahead = min(ahead, share)
         made.append(Setup(number, list(addresses), limits, ahead, reserve, load.connections == "new", share,
-                          bool(load.concurrency)))
+                          bool(load.concurrency), carrier_of(plan, protocol), channels_of(load, count),
+                          plan.timeouts.keep_alive))
     return made
+
+
+def carrier_of(plan: Plan, protocol: str) -> str:
+    """Name what carries the calls of a protocol: itself, or grpcio if that was asked for."""
+    return "grpcio" if protocol == "grpc" and plan.target.grpc_client == "grpcio" else protocol
+
+
+def channels_of(load: Load, senders: int) -> int:
+    """How many HTTP/2 connections a sender keeps to each url."""
+    return load.channels or 8
 
 
 def allowance_of(plan: Plan) -> int:

@@ -65,7 +65,7 @@ async def _run(plan: Plan, view: View) -> tuple[Report, Path]:
     backend.tokenizer = source.count_tokens
     plan = prepare.with_count(plan, source)
     course = prepare.chart(plan.load)
-    setups = prepare.setups(plan, addresses)
+    setups = prepare.setups(plan, addresses, backend.protocol)
     gates = slo.expand(plan.judgement.slo)
     writer = RunWriter(_directory(plan), secrets_of(plan))
     resolved = _resolved(plan, course, source, addresses)
@@ -79,7 +79,7 @@ async def _run(plan: Plan, view: View) -> tuple[Report, Path]:
     conductor = Conductor(plan.load, record, desk, ledger, phases, recorder, view)
     writer.epoch = time.time_ns()
     try:
-        calls = Calls(course, source, backend, addresses, ledger.note, ledger.reject)
+        calls = Calls(course, source, backend, addresses, ledger.note, ledger.reject, plan.timeouts.total)
         await conductor.run(retries.keep(calls, desk.again))
         with _telling(view):
             writer.write_health({"event": "end", "interrupted": conductor.interrupted})

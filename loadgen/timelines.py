@@ -76,6 +76,9 @@ def _put_instants(row: Row, timeline: Timeline, events: TokenEvents, clock: Wall
         row.token_at = at[which].tolist()
         row.token_count = events.counts
         row.token_lag = (reads - stamps)[which].tolist()
-        row.coalesced = int(np.count_nonzero(which[1:] == which[:-1]))
+        late = np.append(which[1:] == which[:-1], False)
+        if timeline.shared:
+            late |= np.isin(which, np.frombuffer(timeline.shared, dtype=np.int64))
+        row.coalesced = int(np.count_nonzero(late))
         if events.first_answer >= 0:
             row.first_answer = row.token_at[events.first_answer]

@@ -194,7 +194,7 @@ class Row:
     token_at: list[int] = field(default_factory=list)  # instant of each token event
     token_count: list[int] = field(default_factory=list)  # tokens in each
     token_lag: list[int] = field(default_factory=list)  # ns between the kernel's stamp and the sender's read
-    coalesced: int = 0  # token events that shared a read with a later one, so that their stamp is too late
+    coalesced: int = 0  # token events that shared a read with a later one (of any request): their stamp is too late
     unstamped: int = 0
     reads: int = 0
     input_tokens: int = ABSENT

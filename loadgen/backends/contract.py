@@ -27,6 +27,7 @@ class ServiceBackend:
     `path` and `trust_remote_code` for whoever loads the tokenizer.
     """
 
+    protocol: str = "http"  # what carries its calls: http, or grpc, whose body is one serialised message
     health_path: str = "/health"  # below the path of the address, as is the next
     models_path: str = "/v1/models"
     endpoints: ClassVar[tuple[str, ...]] = ("chat",)  # the first is the default

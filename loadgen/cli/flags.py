@@ -78,6 +78,7 @@ FLAGS: Final = (
     Flag("--endpoint", "target.endpoint", "NAME", "chat or completions (the backend's default)"),
     Flag("--stream", "target.stream", "", "ask for a stream of tokens (yes)", read=None),
     Flag("--probe", "target.probe", "", "try one small request before the clock starts (yes)", read=None),
+    Flag("--grpc-client", "target.grpc_client", "NAME", "own, or grpcio: less exact, for what own can't do (own)"),
     Flag("--api-key", "target.api_key", "KEY", "key to send; better in the environment, as LOADGEN_API_KEY"),
     Flag("--header", "target.headers", "'NAME: VALUE'", "header to add to every request", read_header, dict),
     Flag("--body", "target.body", "KEY=JSON", "field to add to every body; null takes one out", read_body_field, dict),
@@ -98,6 +99,8 @@ FLAGS: Final = (
     Flag("--seed", "load.seed", "N", "seed of arrivals and, unless --prompt-seed is given, prompts (0)", _whole),
     Flag("--senders", "load.senders", "N", "sending processes (auto: cores - 1)",
          lambda text: 0 if text == AUTO else parse_count(text)),
+    Flag("--channels", "load.channels", "N", "gRPC: connections of a sender that requests share (auto)",
+         lambda text: 0 if text == AUTO else parse_count(text)),
     Flag("--connections", "load.connections", "HOW", "reuse connections, or open a new one for each request (reuse)"),
     Flag("--retry", "load.retry", "N", "send what was refused or broken off again, up to N times (0)", _whole),
 
@@ -105,6 +108,7 @@ FLAGS: Final = (
          "512, uniform:100,900, normal:512,64, lognormal:512,0.5 or file:lengths.txt (512)"),
     Flag("--output-tokens", "workload.output_tokens", "LENGTH", "the same for answers (128)"),
     Flag("--prompts", "workload.prompts", "FILE", "JSONL file of prompts; without a length, each is sent once"),
+    Flag("--datasets", "workload.datasets", "NAME", "a dataset that ships with loadgen, or a JSONL file, also GSM8K's own"),
     Flag("--tokenizer", "workload.tokenizer", "NAME", "directory, tokenizer.json or name, for exact prompt lengths"),
     Flag("--token-ids", "workload.token_ids", "", "send token ids where the server takes them", read=None),
     Flag("--shared-prefix", "workload.shared_prefix", "N", "tokens that all prompts begin with (0)", _whole),
@@ -115,6 +119,9 @@ FLAGS: Final = (
          parse_duration),
     Flag("--idle-timeout", "timeouts.idle", "TIME", "between two reads of an answer (0s)", parse_duration),
     Flag("--timeout", "timeouts.total", "TIME", "for a whole answer (10m)", parse_duration),
+
+    Flag("--keep-alive", "timeouts.keep_alive", "TIME", "gRPC: ask a server that was silent so long (0s: never)",
+         parse_duration),
 
     Flag("--ca", "tls.ca", "FILE", "certificates to trust, PEM"),
     Flag("--cert", "tls.cert", "FILE", "client certificate, PEM"),

@@ -9,12 +9,11 @@ import sys
 from asyncio import AbstractEventLoop, TimerHandle
 from time import monotonic_ns
 
-from loadgen.engine import messages, pacer
+from loadgen.engine import carriers, messages, pacer
 from loadgen.engine.dispatch import Dispatch, Policy
 from loadgen.engine.link import Link
 from loadgen.engine.messages import Calls, Cancel, Done, Finished, Fragment, Pulse, Ready, Sent, Setup, Start, Stop
 from loadgen.engine.watch import StallWatch, cpu_time, max_rss, raise_file_limit
-from loadgen.protocols.http.pool import Pool
 from loadgen.types import Health, Timeline
 
 _REPORT_SENT_EVERY = 0.1
@@ -39,8 +38,7 @@ class Sender:
     def _set_up(self, setup: Setup) -> None:
         raise_file_limit()
         self._setup = setup
-        self._pool = Pool(self._loop, setup.addresses, setup.limits, reserve=setup.reserve, fresh=setup.fresh,
-                          done=self._done, fragment=self._fragment)
+        self._pool = carriers.make(setup, self._loop, self._done, self._fragment)
         policy = Policy(setup.sender, setup.limit, setup.closed)
         self._dispatch = Dispatch(policy, self._pool.launch, monotonic_ns)
         self._pool.prepare(setup.connections, lambda failure: self._link.send(Ready(failure)))

@@ -1,0 +1,38 @@
+"""Which pool of connections carries the calls of a run: chosen once, by the name of the protocol."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from typing import Protocol
+
+from loadgen.engine.messages import Setup
+from loadgen.protocols.http import pool as http
+from loadgen.protocols.http2 import pool as http2
+from loadgen.types import Failure, Timeline
+
+
+class Carrier(Protocol):
+    """What a sender needs of a pool; see protocols.http.pool.Pool."""
+
+    counts: http.Counts
+
+    def prepare(self, count: int, ready: Callable[[Failure | None], None]) -> None: ...
+    def launch(self, timeline: Timeline, data: bytes) -> None: ...
+    def cancel(self, failure: Failure) -> None: ...
+    def close(self) -> None: ...
+
+
+def make(setup: Setup, loop: AbstractEventLoop, done: Callable[[Timeline], None],
+         fragment: Callable[[int, bytearray], None]) -> Carrier:
+    """Make the pool that a setup asks for."""
+    if setup.protocol == "grpc":
+        return http2.Pool(loop, setup.addresses, setup.limits, channels=setup.channels, fresh=setup.fresh, done=done,
+                          fragment=fragment, keep_alive=setup.keep_alive)
+    if setup.protocol == "grpcio":
+        from loadgen.protocols.grpc import fallback  # 20 MB, for who asks for it
+
+        return fallback.Pool(loop, setup.addresses, setup.limits, channels=setup.channels, done=done,
+                             keep_alive=setup.keep_alive)
+    return http.Pool(loop, setup.addresses, setup.limits, reserve=setup.reserve, fresh=setup.fresh, done=done,
+                     fragment=fragment)

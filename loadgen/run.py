@@ -13,10 +13,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from loadgen import control, planfile, prepare, slo, workload
+from loadgen import control, planfile, preflight, prepare, slo, workload
 from loadgen.backends import registry
 from loadgen.backends.contract import ServiceBackend
 from loadgen.conductor import Conductor, View
@@ -63,12 +64,13 @@ async def _run(plan: Plan, view: View) -> tuple[Report, Path]:
     backend, addresses, plan = _meet(plan, view)
     source = workload.make(plan.workload, plan.load.seed, chat=backend.endpoint == "chat")
     backend.tokenizer = source.count_tokens
+    told = _limits(plan, backend, source, addresses, view)
     plan = prepare.with_count(plan, source)
     course = prepare.chart(plan.load)
     setups = prepare.setups(plan, addresses, backend.protocol)
     gates = slo.expand(plan.judgement.slo)
     writer = RunWriter(_directory(plan), secrets_of(plan))
-    resolved = _resolved(plan, course, source, addresses)
+    resolved = _resolved(plan, course, source, backend, told)
     record = {"schema": SCHEMA, **planfile.to_dict(plan), "resolved": resolved}
     writer.write_plan(record)
 
@@ -119,6 +121,18 @@ def _meet(plan: Plan, view: View) -> tuple[ServiceBackend, tuple[Address, ...], 
     return backend, addresses, plan
 
 
+def _limits(plan: Plan, backend: ServiceBackend, source: Source, addresses: tuple[Address, ...],
+            view: View) -> dict[str, Any]:
+    """Ask the server for its limits, and hold the first requests against them; returns what it told of itself."""
+    if not plan.target.probe or backend.protocol != "http":
+        return {}
+    told = preflight.facts(backend, partial(control.look, plan, addresses[0]))
+    note = preflight.check_fit(told, source)
+    if note:
+        view.warn(note)
+    return told
+
+
 def _directory(plan: Plan) -> Path:
     if plan.out.dir:
         return Path(plan.out.dir)
@@ -127,16 +141,18 @@ def _directory(plan: Plan) -> Path:
     return Path("runs") / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}-{name}-{load}"
 
 
-def _resolved(plan: Plan, course: Course, source: Source, addresses: tuple[Address, ...]) -> dict[str, Any]:
+def _resolved(plan: Plan, course: Course, source: Source, backend: ServiceBackend,
+              told: Mapping[str, Any]) -> dict[str, Any]:
     """What the plan left open and was decided for this run; ignored when plan.json runs again."""
     return {"window": asdict(course.window), "schedule": course.describe(plan.load),
+            "length": "forced" if backend.forces_length else "asked" if backend.takes_ignore_eos else "not forcible",
             "provenance": {
                 "loadgen": importlib.metadata.version("loadgen"), "python": platform.python_version(),
                 "platform": platform.platform(), "cores": os.cpu_count(),
                 "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 "pacing": "timerfd" if sys.platform == "linux" else "loop timer and spin",
                 "model": plan.target.model, "senders": prepare.senders_of(plan.load),
-                "workload": source.describe()}}
+                "workload": source.describe(), "server": dict(told)}}
 
 
 def _report(recorder: Recorder, record: Mapping[str, Any], interrupted: bool) -> Report:

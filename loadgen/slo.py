@@ -18,7 +18,7 @@ from loadgen.units import parse_duration
 
 LATENCIES: Final = ("ttft", "ttft_scheduled", "ttfo", "itl", "chunk_gap", "max_gap", "tpot", "e2e", "e2e_scheduled",
                     "lag", "receive_lag", "connect", "tls")
-COUNTS: Final = ("input_tokens", "output_tokens")
+COUNTS: Final = ("input_tokens", "output_tokens", "server_batch_size")
 RATES: Final = ("goodput", "completed", "output_tokens", "input_tokens")
 SHARES: Final = ("errors",)
 STATISTICS: Final = (*PERCENTILES, "mean")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -47,6 +47,16 @@ def dialect_of(payload: bytes) -> str:
             continue
         return _by_fields(data) if isinstance(data, Mapping) else ""
     return ""
+
+
+def server_of(get: Callable[[str], Any]) -> str:
+    """Return which of NAMES a server is by what it answers to `get`, JSON or None by path; "" if that tells nothing."""
+    info, about, models = get("/info"), get("/v2"), get("/v1/models")
+    if isinstance(info, Mapping) and "max_total_tokens" in info:
+        return "tgi"
+    if isinstance(about, Mapping) and "extensions" in about:
+        return "mindie" if "MindIE" in str(about.get("name")) else "triton"
+    return "openai" if isinstance(models, Mapping) and isinstance(models.get("data"), list) else ""
 
 
 def _by_fields(data: Mapping[str, Any]) -> str:

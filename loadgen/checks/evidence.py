@@ -47,6 +47,7 @@ class Evidence:
     asked: int = 0
     got: int = 0
     finish_reasons: Mapping[str, int] = field(default_factory=dict)
+    forcible: bool = True  # whether the dialect has a way to make answers as long as was asked
     mean_time: float | None = None  # e2e
     length: int = 0  # of the window, as it turned out
     clock_step: int = 0
@@ -92,7 +93,8 @@ def evidence(recorder: Recorder, plan: Mapping[str, Any], interrupted: bool = Fa
         length=end - begin, steady=steadiness(recorder, begin, steady_end) if whole else Steady(),
         gates=decide_all(recorder, begin, end, stream) if whole else (),
         precision=float(judgement.get("precision", 0.05)), lax=bool(judgement.get("lax", False)),
-        interrupted=interrupted, **_counts(recorder), **_client(recorder), **_latencies(recorder, stream))
+        forcible=plan.get("resolved", {}).get("length") != "not forcible", interrupted=interrupted,
+        **_counts(recorder), **_client(recorder), **_latencies(recorder, stream))
 
 
 def _counts(recorder: Recorder) -> dict[str, Any]:

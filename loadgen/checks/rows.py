@@ -111,10 +111,12 @@ def output_length(evidence: Evidence) -> Check:
     if evidence.asked <= 0:
         return Check("output_length", True, "not asked", LENGTH_TOLERANCE, "share")
     off = evidence.got / evidence.asked - 1
+    force = "force it with --body ignore_eos=true, or ask" if evidence.forcible else (
+        "this dialect can't force it, so ask")
     reasons = ", ".join(f"{reason or 'none'} {count:,}" for reason, count in sorted(evidence.finish_reasons.items()))
     return Check("output_length", abs(off) <= LENGTH_TOLERANCE, off, LENGTH_TOLERANCE, "share",
-                 f"the answers are not as long as asked (finish reasons: {reasons}): force it with "
-                 "--body ignore_eos=true, or ask with --output-tokens for what the model gives")
+                 f"the answers are not as long as asked (finish reasons: {reasons}): {force} with --output-tokens for "
+                 "what the model gives")
 
 
 def overflow(evidence: Evidence) -> Check:

@@ -16,7 +16,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "mock",
         help="serve the API of a known server with known timing and injected faults",
-        description="A server of the OpenAI dialect, or TGI or MindIE, that paces its answers as told, fails as told, and logs what it did.",
+        description="A server of the OpenAI dialect, or TGI or MindIE, that paces its answers as told, fails as told, "
+        "and logs what it did.",
     )
     add_arguments(parser)
     parser.set_defaults(run=run)

@@ -155,10 +155,10 @@ def run_naive(url: str, rate: float, prompts: Path, records: Path, args: argpars
     begin, end = said["begin"], said["end"]
     stamps = np.asarray([stamp for request in requests for stamp in request["stamps"]], np.int64)
     sent = np.asarray([request["sent"] for request in requests], np.int64)
-    # A read that got several chunks at once is one stamp: requests say how many tokens there were.
+    counts = np.asarray([count for request in requests for count in request["counts"]], np.int64)
     outcome.request_rate = _inside(sent, begin, end) / (end - begin)
-    outcome.token_rate = max(_inside(stamps, begin, end) / (end - begin), outcome.request_rate * args.output_tokens)
-    outcome.whole_tokens = len(requests) * args.output_tokens
+    outcome.token_rate = int(counts[(stamps >= begin) & (stamps < end)].sum()) / (end - begin)
+    outcome.whole_tokens = int(counts.sum())
     outcome.cpu = {"client": (said["end_cpu"] - said["begin_cpu"]) / (end - begin)}
     return outcome
 

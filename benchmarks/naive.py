@@ -35,6 +35,8 @@ class Request:
     measured: bool
     sent: int = 0
     stamps: list[int] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)  # tokens at each stamp, counted after the run
+    chunks: list[bytes] = field(default_factory=list)
     error: str = ""
 
 
@@ -58,23 +60,29 @@ class Client:
 
     async def ask(self, request: Request, body: bytes) -> None:
         """Send one request and stamp what comes."""
-        chunks: list[bytes] = []
         request.sent = clock()
         try:
             async with self._session.post(self._url, data=body, headers={"Content-Type": "application/json"}) as answer:
                 async for chunk in answer.content.iter_any():
                     request.stamps.append(clock())
-                    chunks.append(chunk)
+                    request.chunks.append(chunk)
                     if self._parse:
                         _parse(chunk)
                 if answer.status != 200:
                     request.error = f"status {answer.status}"
         except aiohttp.ClientError as error:
             request.error = type(error).__name__
-        if not request.error and not b"".join(chunks[-2:]).endswith(b"data: [DONE]\n\n"):
-            request.error = "truncated"
-        if chunks and b'"role"' in chunks[0]:  # says who speaks, and is no token
-            del request.stamps[0]
+
+
+def count(request: Request) -> dict[str, Any]:
+    """Look through what was captured, after the run: how many tokens came with each stamp, and whether it is whole."""
+    if not request.error and not b"".join(request.chunks[-2:]).endswith(b"data: [DONE]\n\n"):
+        request.error = "truncated"
+    if request.chunks and b'"role"' in request.chunks[0] and request.chunks[0].count(b"data: ") == 1:
+        del request.chunks[0], request.stamps[0]  # says who speaks, and is no token
+    request.counts = [chunk.count(b'"content":') + chunk.count(b'"text":') for chunk in request.chunks]
+    request.chunks = []
+    return asdict(request)
 
 
 def _parse(chunk: bytes) -> None:
@@ -141,7 +149,7 @@ def main() -> int:
     bodies = bodies_of(args.prompts, args.url.endswith("/chat/completions"))
     requests, window = uvloop.run(run(args, bodies))
     with args.records.open("w") as file:
-        file.writelines(json.dumps(asdict(request)) + "\n" for request in requests)
+        file.writelines(json.dumps(count(request)) + "\n" for request in requests)
     print(json.dumps({**asdict(window), "cpu": time.process_time_ns()}))
     return 0
 

@@ -1,0 +1,57 @@
+"""Bytes that an HTTP/2 server sends, for tests of the client."""
+
+from __future__ import annotations
+
+from loadgen.protocols.grpc import answer
+from loadgen.protocols.grpc.request import frame
+from loadgen.protocols.http2 import frames, headers
+from loadgen.protocols.http2.capture import Capture
+from loadgen.protocols.http2.connection import Connection
+from loadgen.protocols.http2.stream import Stream
+from loadgen.types import Timeline
+
+SETTINGS = frames.encode_settings({})
+HEADERS = headers.encode([(b":status", b"200"), (b"content-type", b"application/grpc")])
+TRAILERS = headers.encode([(b"grpc-status", b"0"), (b"grpc-message", b"")])
+END = frames.END_STREAM | frames.END_HEADERS
+
+
+def head(number: int = 1, block: bytes = HEADERS, flags: int = frames.END_HEADERS) -> bytes:
+    return frames.encode(frames.HEADERS, flags, number, block)
+
+
+def data(number: int, *messages: bytes) -> bytes:
+    return frames.encode(frames.DATA, 0, number, b"".join(map(frame, messages)))
+
+
+def tail(number: int = 1, block: bytes = TRAILERS) -> bytes:
+    return head(number, block, END)
+
+
+def whole(number: int = 1, *messages: bytes) -> bytes:
+    """A whole good answer."""
+    return head(number) + b"".join(data(number, message) for message in messages) + tail(number)
+
+
+def connected(settings: dict[int, int] | None = None) -> Connection:
+    """A connection whose server has said its settings, with nothing left to send."""
+    connection = Connection()
+    connection.receive(frames.encode_settings(settings or {}))
+    connection.outbox.take()
+    return connection
+
+
+def ask(connection: Connection, body: bytes = b"hello") -> Stream:
+    return connection.open(b"\x83", memoryview(body), Timeline(0))
+
+
+def sent(connection: Connection) -> list[frames.Frame]:
+    """Take what the connection has to send now, as frames."""
+    return frames.Splitter(1 << 24).feed(bytes(connection.outbox.take()))
+
+
+def outcome(stream: Stream) -> Timeline:
+    """What the desk makes of an ended stream."""
+    timeline = Capture(stream.timeline, stream, b"", 0).finish(0)
+    answer.unpack(timeline)
+    return timeline

@@ -67,15 +67,15 @@ class MindIE(OpenAI):
         return {"inputs": prompt, "stream": self.stream}
 
     def split_stream(self, payload: bytes) -> Events | None:
-        """Part a stream at its NUL bytes, if it has any, as the legacy dialect does; its end is that of the message."""
-        if self.endpoint != "vllm-legacy" or b"\0" not in payload:
+        """Part a stream; at its NUL bytes in the legacy dialect, whose end is that of the message."""
+        if self.endpoint != "vllm-legacy" or (b"\0" not in payload and b'"error"' in payload):
             return super().split_stream(payload)
         *data, rest = payload.split(b"\0")
         ends, end = [], 0
         for part in data:
             end += len(part) + 1
             ends.append(end)
-        if not rest.strip():
+        if data and not rest.strip():
             data.append(b"[DONE]")
             ends.append(len(payload))
         return Events(data, ends, {}, bool(rest.strip()))

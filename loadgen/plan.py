@@ -24,6 +24,7 @@ class Target:
     api_key: str = ""  # masked wherever it is written
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] = field(default_factory=dict)  # null removes a field that the backend would send
+    options: Mapping[str, Any] = field(default_factory=dict)  # other arguments of the backend's constructor
     wait_ready: Duration = Duration(0)
     probe: bool = True  # try one small request before the clock starts
     grpc_client: str = "own"  # own | grpcio
@@ -58,6 +59,7 @@ class Workload:
     output_tokens: str = "128"
     prompts: str = ""  # JSONL file; replaces synthetic prompts
     tokenizer: str = ""  # local directory, tokenizer.json, or name
+    datasets: str = ""  # name of one that ships, or a JSONL file, also in GSM8K's form; replaces synthetic prompts
     token_ids: bool = False  # send ids where the server takes them
     shared_prefix: int = 0  # tokens that all prompts have in common
     seed: int | None = None  # None: the load's

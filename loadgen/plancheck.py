@@ -121,7 +121,7 @@ def _length(plan: Plan) -> Iterator[str]:
         yield "both --requests and --duration were given: give one, the other follows from the rate"
     elif load.requests < 0 or load.duration < 0:
         yield "the length of a run can't be negative: write --duration 60s, or --requests 1000"
-    elif not load.requests and not load.duration and not plan.workload.prompts:
+    elif not (load.requests or load.duration or plan.workload.prompts or plan.workload.datasets):
         yield "no length was given: write --duration 60s, or --requests 1000"
     if load.warmup < -1 or load.drain < 0:
         yield "--warmup and --drain can't be negative: write 0s for none"
@@ -138,10 +138,12 @@ def _workload(plan: Plan) -> Iterator[str]:
         yield f"the shared prefix {work.shared_prefix} is negative: write a number of tokens, 0 for none"
     if work.seed is not None and work.seed < 0:
         yield f"the workload's seed {work.seed} is negative: write a whole number, 0 or more"
-    if work.prompts:
+    if work.prompts and work.datasets:
+        yield "--prompts and --datasets both say what to ask: give one of the two"
+    if given := "--prompts" if work.prompts else "--datasets" if work.datasets else "":
         for name in ("input_tokens", "shared_prefix", "token_ids"):
             if getattr(work, name) != getattr(default, name):
-                yield f"--{name.replace('_', '-')} shapes made-up prompts and has no effect on --prompts: leave one out"
+                yield f"--{name.replace('_', '-')} shapes made-up prompts and has no effect on {given}: leave one out"
 
 
 def _tls(plan: Plan) -> Iterator[str]:

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from loadgen.backends import aisbench
 from loadgen.backends.contract import LocalBackend, ServiceBackend
 from loadgen.plan import Target
 from loadgen.types import UsageError
@@ -42,7 +43,9 @@ def find(name: str) -> type[ServiceBackend]:
     """
     file, colon, class_name = name.rpartition(":")
     if colon and file.endswith(".py"):
-        return _class_of(_load(Path(file)), class_name, name)
+        if not Path(file).is_file():
+            raise UsageError(f"there is no backend file {file}: write --backend path/to/file.py:Class")
+        return _class_of(load(Path(file)), class_name, name)
     if name.endswith(".py"):
         raise UsageError(f"--backend {name}: name the class too: {name}:Class")
     known = names()
@@ -67,7 +70,7 @@ def make(target: Target, **options: Any) -> ServiceBackend:
     made = find(target.backend)
     if len({urlsplit(url).path.rstrip("/") for url in target.url}) > 1:
         raise UsageError(f"the URLs must have the same path, and differ: {', '.join(target.url)}")
-    wanted = {"model": target.model, "stream": target.stream, "api_key": target.api_key,
+    wanted = {**target.options, "model": target.model, "stream": target.stream, "api_key": target.api_key,
               "url": target.url[0] if target.url else "", **options}
     if target.endpoint:
         wanted["endpoint"] = target.endpoint
@@ -95,21 +98,26 @@ def _accepted(made: type[ServiceBackend]) -> set[str] | None:
     return {parameter.name for parameter in parameters}
 
 
-def _load(path: Path) -> ModuleType:
-    """Import a file as a module of its own."""
+def load(path: Path) -> ModuleType:
+    """Import a file as a module of its own, with what stands in for AISBench. Raises UsageError with file and line."""
     if not path.is_file():
-        raise UsageError(f"there is no backend file {path}: write --backend path/to/file.py:Class")
+        raise UsageError(f"there is no file {path}")
     name = f"loadgen_backend_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    sys.modules[name] = module  # where dataclasses and pickle look for the classes of it
+    sys.path.insert(0, str(path.resolve().parent))  # what it imports from beside it
     try:
-        spec.loader.exec_module(module)
+        with aisbench.standing_in(find):
+            spec.loader.exec_module(module)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
     except Exception as error:
-        del sys.modules[name]
-        raise UsageError(f"the backend file {path} can't be run: {told(error)}") from error
+        raise UsageError(f"{path} can't be run: {told(error)}") from error
+    finally:
+        sys.path.remove(str(path.resolve().parent))
     return module
 
 

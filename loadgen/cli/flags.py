@@ -108,7 +108,7 @@ FLAGS: Final = (
          "512, uniform:100,900, normal:512,64, lognormal:512,0.5 or file:lengths.txt (512)"),
     Flag("--output-tokens", "workload.output_tokens", "LENGTH", "the same for answers (128)"),
     Flag("--prompts", "workload.prompts", "FILE", "JSONL file of prompts; without a length, each is sent once"),
-    Flag("--datasets", "workload.datasets", "NAME", "a dataset that ships with loadgen, or a JSONL file, also GSM8K's own"),
+    Flag("--datasets", "workload.datasets", "NAME", "a dataset that ships, or a JSONL file, also GSM8K's own"),
     Flag("--tokenizer", "workload.tokenizer", "NAME", "directory, tokenizer.json or name, for exact prompt lengths"),
     Flag("--token-ids", "workload.token_ids", "", "send token ids where the server takes them", read=None),
     Flag("--shared-prefix", "workload.shared_prefix", "N", "tokens that all prompts begin with (0)", _whole),

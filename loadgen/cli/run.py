@@ -27,6 +27,8 @@ def add_parser(subparsers: Any) -> None:
                                                "and time every token.")
     parser.add_argument("plan", nargs="?", metavar="PLAN",
                         help="plan file (.toml or .json), or the directory of an earlier run")
+    parser.add_argument("--models", metavar="FILE",
+                        help="config file with models = [dict(...)], one run each; flags override its fields")
     groups = add_flags(parser)
     groups["out"].add_argument("--json", action="store_true",
                                help="print summary.json on standard output and nothing else there")
@@ -46,6 +48,10 @@ def plan_of(args: argparse.Namespace) -> Plan:
 
 def run(args: argparse.Namespace) -> int:
     """Run the plan, print the table (and with --json the summary), and return the verdict's exit code."""
+    if args.models:
+        from loadgen.cli.models import run
+
+        return run(args)
     plan = plan_of(args)
     from loadgen.cli.show import show
     from loadgen.reports.live import choose

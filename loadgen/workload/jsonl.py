@@ -19,19 +19,24 @@ LENGTH_KEYS: Final = ("max_tokens", "output_tokens")
 FORM: Final = '{"prompt": "..."} or {"messages": [{"role": "user", "content": "..."}]}'
 
 
+Reader = Callable[[Mapping[str, Any], str], Request]
+"""Makes a request of the object of one line, told where that is."""
+
+
 class Prompts:
     """The prompts of a file, in its order; index n beyond its end starts again from the first.
 
     A line may say `max_tokens` (or `output_tokens`) and `body`, generation options of its own. Raises UsageError for
-    a file that is missing, empty, not UTF-8 or has a broken line, with its number.
+    a file that is missing, empty, not UTF-8 or has a broken line, with its number. `read` makes the request of a line.
     """
 
     def __init__(self, path: Path, outputs: Lengths, count_tokens: Callable[[str], int] | None = None,
-                 name: str = "") -> None:
+                 name: str = "", read: Reader | None = None) -> None:
         self._path = path
         self._outputs = outputs
         self.count_tokens = count_tokens
         self._name = name
+        self._reader = read or request_of
         self._starts = array("q")
         self._numbers = array("q")  # line numbers, since blank lines are left out
         self._sha256 = hashlib.sha256()
@@ -71,7 +76,7 @@ class Prompts:
             data = {"prompt": data}
         if not isinstance(data, dict):
             raise UsageError(f"{where}: an object is needed, not {type(data).__name__}: write {FORM}")
-        return _request(data, where)
+        return self._reader(data, where)
 
     def request(self, index: int) -> Request:
         """Return the request at an index, the same each time."""
@@ -99,7 +104,8 @@ class Prompts:
             self._file.close()
 
 
-def _request(data: Mapping[str, Any], where: str) -> Request:
+def request_of(data: Mapping[str, Any], where: str) -> Request:
+    """Read the object of one line. Raises UsageError that begins with `where`."""
     asked = next((data[key] for key in LENGTH_KEYS if data.get(key) is not None), None)
     if asked is not None and (not isinstance(asked, int) or isinstance(asked, bool) or asked < 1):
         raise UsageError(f"{where}: max_tokens is {asked!r}: write a whole number above 0, or leave it out")

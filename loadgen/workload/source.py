@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from loadgen import plan
 from loadgen.types import Request, UsageError
 from loadgen.workload import lengths, tokens
+from loadgen.workload.datasets import make as make_dataset
 from loadgen.workload.jsonl import Prompts
 from loadgen.workload.synthetic import Synthetic
 
@@ -44,6 +45,9 @@ def make(workload: plan.Workload, load_seed: int = 0, *, tokenizer: str = "", ch
     if workload.prompts:
         count = vocabulary.count if vocabulary else None
         return Prompts(Path(workload.prompts), outputs, count, name)
+    if workload.datasets:
+        count = vocabulary.count if vocabulary else None
+        return make_dataset(workload.datasets, outputs, count, name, chat)
     if workload.token_ids and vocabulary is None:
         raise UsageError("--token-ids needs --tokenizer, to know which ids the model has")
     if workload.token_ids and chat:

@@ -58,8 +58,8 @@ class Workload:
     input_tokens: str = "512"
     output_tokens: str = "128"
     prompts: str = ""  # JSONL file; replaces synthetic prompts
-    tokenizer: str = ""  # local directory, tokenizer.json, or name
     datasets: str = ""  # name of one that ships, or a JSONL file, also in GSM8K's form; replaces synthetic prompts
+    tokenizer: str = ""  # local directory, tokenizer.json, or name
     token_ids: bool = False  # send ids where the server takes them
     shared_prefix: int = 0  # tokens that all prompts have in common
     seed: int | None = None  # None: the load's

@@ -82,6 +82,7 @@ FLAGS: Final = (
     Flag("--api-key", "target.api_key", "KEY", "key to send; better in the environment, as LOADGEN_API_KEY"),
     Flag("--header", "target.headers", "'NAME: VALUE'", "header to add to every request", read_header, dict),
     Flag("--body", "target.body", "KEY=JSON", "field to add to every body; null takes one out", read_body_field, dict),
+    Flag("--option", "target.options", "KEY=JSON", "argument of the backend's constructor", read_body_field, dict),
     Flag("--wait-ready", "target.wait_ready", "TIME", "wait so long for the server to become ready (0s)",
          parse_duration),
 

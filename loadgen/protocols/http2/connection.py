@@ -169,7 +169,6 @@ class Connection:
             self._fail(_SIZE, f"RST_STREAM of {len(payload)} bytes")
         elif self._check_known(number, "RST_STREAM") and number in self._streams:
             stream, code = self._streams[number], number_of(payload)
-            self._touch(stream)
             stream.refused = code == _REFUSED and not stream.blocks
             name = frames.error_name(code)
             self._end(stream, Failure("truncated", f"the server reset the stream: {name}", name))

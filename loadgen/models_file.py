@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -153,12 +154,10 @@ class _Reader:
         for name, place in registry.names().items():
             if place == f"{made.__module__}:{made.__qualname__}":
                 return name
-        if made.__module__ == self._module.__name__:
-            return f"{self._path}:{made.__qualname__}"
-        file = inspect.getsourcefile(made)
-        if file is None or "." in made.__qualname__:
-            raise self._wrong("type", f"{made.__qualname__} must be a class at the top of a file")
-        return f"{file}:{made.__qualname__}"
+        if "." in made.__qualname__:
+            raise self._wrong("type", f"{made.__qualname__} is no class at the top of its file: move it there")
+        own = made.__module__ == self._module.__name__
+        return f"{self._path if own else sys.modules[made.__module__].__file__}:{made.__qualname__}"
 
     def _own(self) -> tuple[str, ...]:
         """Return what the class's own constructor takes beside the fields that all know."""

@@ -54,7 +54,8 @@ class BaseAPIModel(ServiceBackend):
         return ""
 
     def decode(self, timeline: Timeline, request: Request) -> TokenEvents:
-        if self.ends_with_message and self.stream and timeline.complete and timeline.payload.endswith((b"\n", b"\r")):
+        whole = timeline.complete and timeline.payload.endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
+        if self.ends_with_message and self.stream and whole:
             timeline = replace(timeline, payload=bytes(timeline.payload) + b"data: [DONE]\n\n")
         return super().decode(timeline, request)
 

@@ -33,7 +33,7 @@ def facts(backend: ServiceBackend, get: Get) -> dict[str, Any]:
 def wrong_server(backend: ServiceBackend, get: Get) -> str:
     """Say which server this is if it is another than the backend's, "" if that can't be said."""
     found = server_of(get)
-    if not found or found == type(backend).__module__.rpartition(".")[2]:
+    if found in ("", backend.speaks, type(backend).__module__.rpartition(".")[2]):
         return ""
     name, flags = NAMES[found]
     return f"this looks like a server of {name}: {flags}"

@@ -47,7 +47,7 @@ class Load:
     seed: int = 0
     senders: int = 0  # 0: cores - 1, at least 1
     connections: str = "reuse"  # reuse | new
-    channels: int = 0  # HTTP/2 connections of a sender to each url, which requests share; 0: by the rate
+    channels: int = 0  # HTTP/2 connections of a sender to each url, which requests share; 0: auto
     retry: int = 0  # attempts after the first, for a request that was refused or broken off
 
 

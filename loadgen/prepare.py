@@ -175,7 +175,7 @@ def setups(plan: Plan, addresses: tuple[Address, ...], protocol: str = "http") -
         if share:
             ahead = min(ahead, share)
         made.append(Setup(number, list(addresses), limits, ahead, reserve, load.connections == "new", share,
-                          bool(load.concurrency), carrier_of(plan, protocol), channels_of(load, count),
+                          bool(load.concurrency), carrier_of(plan, protocol), load.channels,
                           plan.timeouts.keep_alive))
     return made
 
@@ -183,11 +183,6 @@ def setups(plan: Plan, addresses: tuple[Address, ...], protocol: str = "http") -
 def carrier_of(plan: Plan, protocol: str) -> str:
     """Name what carries the calls of a protocol: itself, or grpcio if that was asked for."""
     return "grpcio" if protocol == "grpc" and plan.target.grpc_client == "grpcio" else protocol
-
-
-def channels_of(load: Load, senders: int) -> int:
-    """How many HTTP/2 connections a sender keeps to each url."""
-    return load.channels or 8
 
 
 def allowance_of(plan: Plan) -> int:

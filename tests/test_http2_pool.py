@@ -129,6 +129,32 @@ def test_room_that_the_server_gives_later_is_used() -> None:
         run(main())
 
 
+def test_channels_become_as_many_as_requests_in_flight() -> None:
+    def script(peer: Peer, number: int) -> None:
+        while stream := peer.request():
+            peer.sock.sendall(head(stream))
+            held.append((peer.sock, stream))
+
+    held: list[tuple[socket.socket, int]] = []
+    with serve(speaking(script)) as port:
+        async def main() -> None:
+            client = Client(at(port), channels=0)
+            assert await client.prepare() is None
+            for index in range(9):
+                client.pool.launch(Timeline(index), CALL)
+                for _ in range(1000):
+                    if len(held) > index and client.pool.counts.opened > min(index, 1):
+                        break
+                    await asyncio.sleep(0.002)
+            assert 3 <= client.pool.counts.opened <= 9
+            assert client.pool.counts.opened_late == 0
+            for sock, stream in held:
+                sock.sendall(tail(stream))
+            assert [(await client.ended()).failure for _ in range(9)] == [None] * 9
+            client.pool.close()
+        run(main())
+
+
 def goaway(last: int) -> bytes:
     return frames.encode(frames.GOAWAY, 0, 0, last.to_bytes(4, "big") + bytes(4) + b"bye")
 

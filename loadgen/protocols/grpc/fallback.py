@@ -24,6 +24,7 @@ from loadgen.types import Failure, Timeline, UsageError
 
 _OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
             ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
+_AHEAD = 64  # channels that are opened, at most, unless their number was given
 _BY_CHANNEL = ("te", "content-type", "user-agent")  # metadata that grpcio sends itself
 
 
@@ -46,6 +47,7 @@ class Pool:
 
     def prepare(self, count: int, ready: Callable[[Failure | None], None]) -> None:
         """Connect every channel, then call `ready`, with the failure if one can't be."""
+        self._wanted = self._wanted or min(max(count, 1), _AHEAD)
         self._opening = self._loop.create_task(self._open(ready))
 
     async def _open(self, ready: Callable[[Failure | None], None]) -> None:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic_ns
+from typing import Final
 
 from loadgen.protocols.http.address import Address, tls_context
 from loadgen.protocols.http.dial import Dial
@@ -16,6 +17,8 @@ from loadgen.protocols.http.pool import Counts
 from loadgen.protocols.http2.channel import Channel
 from loadgen.types import Failure, Timeline
 
+_AHEAD: Final = 64  # channels that are opened before the start, at most, unless their number was given
+_MOST: Final = 256  # channels that it may become
 _Waiter = tuple[Timeline, bytes]
 
 
@@ -34,7 +37,8 @@ class Pool:
     """Carry calls over HTTP/2: `launch` sends at once over the channel that has the least in flight.
 
     `channels` of them are kept to each target; where each has as many streams as the server allows, another one is
-    opened. With `fresh` each request opens its own. `done(timeline)` is called once for each launch.
+    opened. With 0 there are as many as requests in flight, up to a limit: what comes over a channel at one time has
+    one stamp. With `fresh` each request opens its own. `done(timeline)` is called once for each launch.
     """
 
     def __init__(self, loop: AbstractEventLoop, addresses: Sequence[Address], limits: Limits, *, channels: int,
@@ -42,7 +46,8 @@ class Pool:
                  keep_alive: int = 0) -> None:
         self._loop = loop
         self._limits = limits
-        self._wanted = channels
+        self._wanted = channels or 1
+        self._grows = not channels
         self._fresh = fresh
         self._done = done
         self._keep_alive = keep_alive
@@ -56,8 +61,13 @@ class Pool:
         self.counts = Counts()
 
     def prepare(self, count: int, ready: Callable[[Failure | None], None]) -> None:
-        """Open the channels to each target, then call `ready`, with the failure if one can't be opened."""
+        """Open the channels to each target, then call `ready`, with the failure if one can't be opened.
+
+        `count` of them, unless their number was given.
+        """
         self._ready = ready
+        if self._grows:
+            self._wanted = min(max(count, 1), _AHEAD)
         for number in range(len(self._servers)):
             self._fill(number)
         self._check_ready(None)
@@ -71,6 +81,8 @@ class Pool:
         best = _roomiest(server.channels)
         if best is not None:
             best.start(timeline, data)
+            if self._grows and best.in_flight > 1 and len(server.channels) == self._wanted < _MOST:
+                self._wanted += 1
         else:
             self.counts.opened_late += 1
             server.waiting.append((timeline, data))

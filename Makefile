@@ -20,8 +20,9 @@ lint: $(VENV)/.installed
 test: lint
 	$(BIN)/python -m pytest -q
 
+# Installs vLLM and transformers into .real, 3 GB; LOADGEN_REAL_VLLM and LOADGEN_REAL_HF name environments to use instead.
 test-real: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -m real tests/real
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) .real build dist *.egg-info

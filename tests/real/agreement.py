@@ -24,7 +24,7 @@ NAMES: Final = {
 # How far our mean may be from the server's: a share of it, and ns. The server's clock starts after it has read and
 # parsed the request and stops before the answer is written, so ttft and e2e hold its HTTP layer on our side only; gaps
 # hold it at both ends.
-TOLERANCE: Final = {"ttft": (0.10, 10 * MS), "itl": (0.05, MS // 5), "tpot": (0.05, MS // 5), "e2e": (0.05, 10 * MS)}
+TOLERANCE: Final = {"ttft": (0.02, 6 * MS), "itl": (0.02, MS // 20), "tpot": (0.02, MS // 20), "e2e": (0.02, 6 * MS)}
 EARLY: Final = MS  # how much less than the server we may see; nothing arrives before it was sent
 
 
@@ -54,13 +54,19 @@ class Line:
         return [self.server.place(ours) - self.server.bucket(share)
                 for share, ours in zip(SHARES, self.percentiles, strict=True)]
 
+    @property
+    def agrees(self) -> bool:
+        """Whether the means are near, and the percentiles in the server's bucket or a neighbour of it."""
+        return abs(self.off) <= self.allowed and max(map(abs, self.buckets_off)) <= 1
+
     def text(self) -> str:
-        cells = [f"{self.metric:6}", f"{self.server.count:8,}", f"{self.count:8,}", f"{self.server.mean / MS:10.2f}",
-                 f"{self.mean / MS:10.2f}", f"{self.off / MS:+8.2f} (+{self.allowed / MS:.2f})"]
+        """Return a row of a Markdown table; times in ms."""
+        cells = [self.metric, f"{self.count:,}", f"{self.server.mean / MS:,.2f}", f"{self.mean / MS:,.2f}",
+                 f"{self.off / MS:+.2f}", f"{self.allowed / MS:.2f}"]
         for share, ours in zip(SHARES, self.percentiles, strict=True):
             low, high = self.server.bounds(self.server.bucket(share))
-            cells.append(f"{low / MS:g}..{high / MS:g}: {ours / MS:.2f}")
-        return " | ".join(cells)
+            cells += [f"{low / MS:g} to {high / MS:g}", f"{ours / MS:,.2f}"]
+        return f"| {' | '.join(cells)} |"
 
 
 def scrape(server: ServerProcess, ended: float = 0) -> Scrape:
@@ -91,10 +97,13 @@ def compare(summary: dict[str, Any], before: Scrape, after: Scrape) -> list[Line
     return lines
 
 
-def table(title: str, lines: list[Line]) -> str:
-    """Return the comparison as text; all times in ms."""
-    head = "metric |  server n |   our n | server mean | our mean | off (allowed) | p50 bucket: ours | p90 bucket: ours"
-    return "\n".join([f"\n{title}, ms", head, *(line.text() for line in lines)])
+def table(lines: list[Line]) -> str:
+    """Return the comparison as a Markdown table; times in ms."""
+    names = ["metric", "n", "mean, server", "mean, loadgen", "off", "allowed"]
+    for share in SHARES:
+        names += [f"p{share * 100:g}, server's bucket", f"p{share * 100:g}, loadgen"]
+    return "\n".join([f"| {' | '.join(names)} |", "|---" + "|---:" * (len(names) - 1) + "|",
+                      *(line.text() for line in lines)])
 
 
 def in_flight(rows: list[dict[str, Any]]) -> int:

@@ -17,6 +17,7 @@ REAL = HERE.parent.parent / ".real"
 sys.path.insert(0, str(HERE.parent))  # for tests/runs.py
 
 Start = Callable[[str], AbstractContextManager[ServerProcess]]
+"""Starts a server; the name is that of its log."""
 
 
 def environment(server: str, variable: str) -> Path:

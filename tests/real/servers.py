@@ -27,6 +27,9 @@ class ServerProcess:
     """Start `command` with `--port` and a free port added, and end its process group on leaving.
 
     Everything that it prints goes to `log`. Raises RuntimeError with the end of the log if it does not get ready.
+
+    The group stays in this session: Linux shares each core between sessions before it does between processes
+    (autogroup), and a sender that mostly sleeps then waits for seconds behind a server of another session.
     """
 
     def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str]) -> None:
@@ -40,7 +43,7 @@ class ServerProcess:
         self.url = f"http://127.0.0.1:{port}"
         with self.log.open("wb") as log:
             self._child = subprocess.Popen([*self._command, "--host", "127.0.0.1", "--port", str(port)],
-                                           stdout=log, stderr=subprocess.STDOUT, env=self._env, start_new_session=True)
+                                           stdout=log, stderr=subprocess.STDOUT, env=self._env, process_group=0)
         try:
             self._wait_ready()
         except BaseException:
@@ -62,6 +65,18 @@ class ServerProcess:
         """Kill the server and its children at once."""
         self._signal(signal.SIGKILL)
         self._child.wait()
+
+    def kill_child(self, name: str) -> None:
+        """Kill the child whose process name begins with `name`; raises LookupError if there is none."""
+        for status in Path("/proc").glob("[0-9]*/status"):
+            try:
+                fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+            except OSError:  # it has ended meanwhile
+                continue
+            if fields["Name"].startswith(name) and int(fields["PPid"]) == self._child.pid:
+                os.kill(int(status.parent.name), signal.SIGKILL)
+                return
+        raise LookupError(f"the server has no child {name}")
 
     def get(self, path: str) -> str:
         """Return the body of a path."""

@@ -37,11 +37,12 @@ def agreeing(capsys: pytest.CaptureFixture[str], server: ServerProcess, dir: Pat
         result, lines = attempt(server, dir / str(number), requests, *flags, "--seed", str(100 * requests + number))
         disturbed = result.failing & DISTURBED
         with capsys.disabled():
-            print(f"\n{' '.join(flags)}   not valid for: {', '.join(sorted(result.failing)) or 'nothing'}\n{table(lines)}")
+            invalid = ", ".join(sorted(result.failing)) or "nothing"
+            print(f"\n{' '.join(flags)}   not valid for: {invalid}\n{table(lines)}")
         if all(line.agrees for line in lines):
             return result
         assert disturbed, "the run finds its numbers right, and the server others"
-    raise AssertionError(f"the machine was too busy, {ATTEMPTS} times: the runs themselves say so by {sorted(disturbed)}")
+    raise AssertionError(f"the machine was too busy, {ATTEMPTS} times: the runs say so themselves by {disturbed}")
 
 
 def test_times_agree_without_a_queue(vllm: ServerProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ PATHS: Final = {  # streamed, in one piece
     "chat": ("v1/chat/completions",) * 2, "completions": ("v1/completions",) * 2,
     "infer": ("infer",) * 2, "infer-token": ("infer_token",) * 2, "tgi": ("generate_stream", "generate"),
     "triton": ("v2/models/{model}/generate_stream", "v2/models/{model}/generate"), "vllm-legacy": ("generate",) * 2}
+TIMES: Final = {"prefill_time": "server_prefill", "decode_time": "server_decode", "decode_time_arr": "server_decode"}
 FORCED: Final = ("chat", "completions", "vllm-legacy")
 SPEAKS: Final = {"infer": "mindie", "infer-token": "mindie", "tgi": "tgi", "triton": "triton",
                  "vllm-legacy": "vllm-legacy"}
@@ -117,29 +118,31 @@ class MindIE(OpenAI):
 
 def parse_times(data: Mapping[str, Any], output: Output) -> None:
     """Take over the server's own times: totals over the events of an answer. Queue waits are in us, others in ms."""
-    for source in (data, data.get("usage"), data.get("details")):
-        if isinstance(source, Mapping):
-            _add(output.server, "server_prefill", source.get("prefill_time"), MS)
-            _add(output.server, "server_decode", source.get("decode_time"), MS)
-            _add(output.server, "server_decode", source.get("decode_time_arr"), MS)
-            _add(output.server, "server_queue", source.get("queue_wait_time"), US)
-            _add_batch(output, source.get("batch_size"))
+    for field, name in TIMES.items():
+        value = data.get(field)
+        if value is not None:
+            _add(output.server, name, value, MS)
+    counts = data.get("usage") or data.get("details")
+    if isinstance(counts, Mapping) and "queue_wait_time" in counts:
+        _add(output.server, "server_queue", counts["queue_wait_time"], US)
+        _add_batch(output, counts.get("batch_size"))
 
 
 def _add(server: dict[str, int], name: str, value: Any, unit: int) -> None:
-    values = value if isinstance(value, list) else [value]
-    known = [each for each in values if isinstance(each, int | float) and each >= 0]
-    if known:
-        server[name] = server.get(name, 0) + round(sum(known) * unit)
+    if isinstance(value, list):
+        value = sum(each for each in value if isinstance(each, int | float))
+    if isinstance(value, int | float) and value >= 0:
+        server[name] = server.get(name, 0) + round(value * unit)
 
 
 def _add_batch(output: Output, value: Any) -> None:
     """Keep the mean of the batch sizes that the request was part of."""
-    sizes = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, int)]
+    sizes = [each for each in (value if isinstance(value, list) else (value,)) if isinstance(each, int)]
     if sizes:
-        seen: list[int] = output.memory.setdefault("batches", [])
-        seen += sizes
-        output.server["server_batch_size"] = round(sum(seen) / len(seen))
+        total, steps = output.memory.get("batches", (0, 0))
+        total, steps = total + sum(sizes), steps + len(sizes)
+        output.memory["batches"] = total, steps
+        output.server["server_batch_size"] = round(total / steps)
 
 
 def _content(input: Input, endpoint: str) -> str | Messages:

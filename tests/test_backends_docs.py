@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
+import sys
 from pathlib import Path
+from typing import Any
 
-from loadgen.backends import registry
-from loadgen.plan import Target
+import pytest
+
+from loadgen import models_file
+from loadgen.backends import aisbench, registry
+from loadgen.cli import main
+from loadgen.plan import Plan, Target
 from loadgen.types import Request
 from tests.replay import answer, stream
 
 PAGE = (Path(__file__).parent.parent / "docs" / "backends.md").read_text()
+CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+"""The backend of the page, and its test."""
 
 
 def test_the_example_is_a_backend(tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    code = CODE[0]
     (tmp_path / "echo.py").write_text(code)
     target = Target(backend=f"{tmp_path}/echo.py:Echo", url=("http://host:9000",), body={"seed": 1})
     backend = registry.make(target)
@@ -35,3 +45,55 @@ def test_the_example_is_a_backend(tmp_path: Path) -> None:
 def test_every_built_in_backend_is_on_the_page() -> None:
     for name in registry.BUILT_IN:
         assert f"| `{name}` |" in PAGE
+
+
+def test_the_steps_of_the_page_lead_to_what_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    (capture,) = re.findall(r"```http\n(.*?)```", PAGE, re.DOTALL)
+    head, _, body = capture.partition("\n\n")
+    (tmp_path / "echo.raw").write_bytes(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body.encode())
+    (tmp_path / "echo.py").write_text(CODE[0])
+    monkeypatch.chdir(tmp_path)
+    (shown,) = re.findall(r"^    \$ loadgen (backends check .*?)\n\n", PAGE, re.DOTALL | re.MULTILINE)
+    command, *lines = [line.removeprefix("    ") for line in shown.splitlines()]
+    assert main.main(shlex.split(command)) == 0
+    assert capsys.readouterr().out.splitlines() == lines
+
+
+def test_the_test_of_the_page_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (capture,) = re.findall(r"```http\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "echo.raw").write_text(capture.partition("\n\n")[2])
+    (tmp_path / "echo.py").write_text(CODE[0])
+    tool = tmp_path / "loadgen"
+    tool.write_text(f"#!/bin/sh\nexec {sys.executable} -m loadgen \"$@\"\n")
+    tool.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
+    names: dict[str, Any] = {}
+    exec(CODE[1], names)
+    names["test_echo_reads_what_its_server_says"]()
+
+
+def test_a_backend_takes_under_40_lines_and_a_config_file_under_20() -> None:
+    assert len(CODE[0].splitlines()) < 40
+    models = (Path(__file__).parent.parent / "docs" / "models.md").read_text()
+    (config,) = re.findall(r"```python\n(.*?)```", models, re.DOTALL)
+    assert len(config.splitlines()) < 20
+
+
+def test_the_config_file_of_the_page_loads(tmp_path: Path) -> None:
+    models = (Path(__file__).parent.parent / "docs" / "models.md").read_text()
+    (config,) = re.findall(r"```python\n(.*?)```", models, re.DOTALL)
+    (tmp_path / "my_models.py").write_text(config)
+    (model,) = models_file.load(tmp_path / "my_models.py")
+    plan = model.plan(Plan(), {})
+    assert (plan.load.rate, plan.load.max_in_flight, plan.load.retry) == (10.0, 64, 2)
+    assert registry.make(plan.target).generation_kwargs == {"temperature": 0.5}
+
+
+def test_every_field_of_a_config_file_is_on_its_page() -> None:
+    models = (Path(__file__).parent.parent / "docs" / "models.md").read_text()
+    fields = {*models_file.OPTIONS, *models_file.SCORING, *models_file.REFUSED, *models_file.REFUSED_KWARGS,
+              *models_file.UNREAD, *aisbench.SERVICE} - {"custom_client"}
+    assert [name for name in fields if f"`{name}`" not in models] == []

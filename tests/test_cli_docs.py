@@ -15,7 +15,7 @@ from loadgen.cli.run import plan_of
 ROOT = Path(__file__).parent.parent
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 EXAMPLE = re.compile(r"^(?:\$ )?loadgen .*$", re.MULTILINE)
-PAGES = ("run", "report", "mock")
+PAGES = ("run", "report", "mock", "backends")
 
 
 def page(name: str) -> str:

@@ -90,6 +90,12 @@ def make(target: Target, **options: Any) -> ServiceBackend:
     return backend
 
 
+def takes(name: str, argument: str) -> bool:
+    """Say whether the constructor of a backend has an argument."""
+    accepted = _accepted(find(name))
+    return accepted is None or argument in accepted
+
+
 def _accepted(made: type[ServiceBackend]) -> set[str] | None:
     """Return the names of the constructor's arguments, None if it takes any."""
     parameters = inspect.signature(made).parameters.values()

@@ -20,7 +20,8 @@ from loadgen.protocols.grpc.ask import ask
 from loadgen.protocols.http.address import Address, resolve
 from loadgen.protocols.http.limits import Limits
 from loadgen.protocols.http2.pool import Pool
-from loadgen.types import FAILURES, Call, Timeline, UsageError
+from loadgen.timelines import WallClock, assemble
+from loadgen.types import FAILURES, Call, ClockSample, Timeline, TokenEvents, UsageError
 from tests.grpc_server import PATH, in_thread, start
 from tests.http2_server import Client
 
@@ -273,7 +274,20 @@ def test_one_call_to_nobody() -> None:
     assert failure is not None and failure.kind == "connect"
 
 
-# Requests
+# Instants and requests
+
+
+def test_messages_that_share_a_read_with_a_later_one_of_another_request_are_coalesced() -> None:
+    second = 1_000_000_000
+    timeline = Timeline(0, due=0, sent=0, complete=True)
+    timeline.stamps = array("q", [1, 0, 2, 0, 3, 0]).tobytes()
+    timeline.reads = array("q", [second, 2 * second, 3 * second]).tobytes()
+    timeline.offsets = array("q", [6, 18, 24]).tobytes()
+    timeline.shared = array("q", [0]).tobytes()
+    events = TokenEvents(ends=[6, 12, 18, 24], counts=[1] * 4)
+    row = assemble(timeline, events, WallClock(ClockSample(0, 0)), 0, 1, 4)
+    assert row.coalesced == 2  # the first by its stream's neighbour, the second by the third
+    assert row.token_at == [second, 2 * second, 2 * second, 3 * second]
 
 
 @pytest.mark.parametrize(("timeout", "text"), [(1, "1n"), (99_999_999, "99999999n"), (100_000_001, "100001u"),

@@ -26,7 +26,7 @@ def first_request(backend: ServiceBackend) -> Request:
 
 def facts(backend: ServiceBackend, get: Get) -> dict[str, Any]:
     """Return what the server tells of itself; nothing if it doesn't."""
-    listing = get(backend.models_path)
+    listing = get(backend.models_path) if backend.models_path else None
     return backend.facts_from(listing) if isinstance(listing, Mapping) else {}
 
 

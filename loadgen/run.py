@@ -108,7 +108,7 @@ def _meet(plan: Plan, view: View) -> tuple[ServiceBackend, tuple[Address, ...], 
     """Wait for the server, ask what it serves, and try one request."""
     backend = registry.make(plan.target)
     addresses = control.wait_ready(plan, backend)
-    if not plan.target.model:
+    if not plan.target.model and backend.models_path:
         model, note = control.discover_model(plan, backend, addresses[0])
         if note:
             view.warn(note)

@@ -7,6 +7,8 @@ import os
 import re
 import shlex
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from loadgen.cli import main
 from loadgen.plan import Plan, Target
 from loadgen.types import Request
 from tests.replay import answer, stream
+from tests.runs import run
 
 PAGE = (Path(__file__).parent.parent / "docs" / "backends.md").read_text()
 CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -58,6 +61,43 @@ def test_the_steps_of_the_page_lead_to_what_it_shows(tmp_path: Path, monkeypatch
     command, *lines = [line.removeprefix("    ") for line in shown.splitlines()]
     assert main.main(shlex.split(command)) == 0
     assert capsys.readouterr().out.splitlines() == lines
+
+
+class Server(BaseHTTPRequestHandler):
+    """The server of the page."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        events = [{"word": f" {number}"} for number in range(asked["limit"])]
+        body = stream(*events, {"why": "limit"}, done=False)
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        return None
+
+
+def test_the_backend_of_the_page_runs_against_its_server(tmp_path: Path) -> None:
+    (tmp_path / "echo.py").write_text(CODE[0])
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}"
+            result = run(url, tmp_path / "run", "--backend", f"{tmp_path}/echo.py:Echo", "--requests", "10")
+        finally:
+            server.shutdown()
+            thread.join()
+    assert result.summary["requests"]["succeeded"] == 10, result.err
+    assert {row["output_tokens"] for row in result.rows} == {8}
 
 
 def test_the_test_of_the_page_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ class ServiceBackend:
 
     protocol: str = "http"  # what carries its calls: http, or grpc, whose body is one serialised message
     health_path: str = "/health"  # below the path of the address, as is the next
-    models_path: str = "/v1/models"
+    models_path: str = "/v1/models"  # "" for a server that lists none and needs no name
     endpoints: ClassVar[tuple[str, ...]] = ("chat",)  # the first is the default
     forces_length: bool = False  # whether answers are made as long as was asked
     takes_ignore_eos: bool = True  # whether `ignore_eos` in the body could make them so

@@ -39,6 +39,4 @@ def add_offer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of arrivals (0)")
     parser.add_argument("--senders", type=int, default=1, metavar="N", help="sender processes of loadgen (1)")
     parser.add_argument("--endpoint", choices=("chat", "completions"), default="chat", help="what is asked (chat)")
-    parser.add_argument("--read", choices=("capture", "parse"), default="capture",
-                        help="what the naive client does with an answer: nothing, or read it as JSON (capture)")
     parser.add_argument("--gather", default="", metavar="TIME", help="the mock's --gather")

@@ -57,6 +57,7 @@ class Outcome:
     request_rate: float = 0.0
     whole_cpu: int = 0
     whole_tokens: int = 0
+    merged: float = 0.0  # share of the tokens that came in one read with the next
     verdict: str = "-"
     failing: list[str] = field(default_factory=list)
 
@@ -109,6 +110,7 @@ def read_run(dir: Path) -> Outcome:
         _add_rows(outcome, batch, first)
     tokens = np.concatenate([batch.token_at.values for batch in batches])
     outcome.whole_tokens = tokens.size
+    outcome.merged = sum(int(batch.coalesced.sum()) for batch in batches) / max(tokens.size, 1)
     outcome.token_rate = _inside(tokens, begin, end) / (end - begin)
     outcome.request_rate = _inside(np.concatenate([batch.sent for batch in batches]), begin, end) / (end - begin)
     lines = [line for line in reader.health() if isinstance(line, Health)]
@@ -159,6 +161,7 @@ def run_naive(url: str, rate: float, prompts: Path, records: Path, args: argpars
     outcome.request_rate = _inside(sent, begin, end) / (end - begin)
     outcome.token_rate = int(counts[(stamps >= begin) & (stamps < end)].sum()) / (end - begin)
     outcome.whole_tokens = int(counts.sum())
+    outcome.merged = 1 - int(np.count_nonzero(counts)) / max(outcome.whole_tokens, 1)
     outcome.cpu = {"client": (said["end_cpu"] - said["begin_cpu"]) / (end - begin)}
     return outcome
 

@@ -68,6 +68,8 @@ def main() -> int:
     """Print the table; returns 1 if something could not be measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_offer(parser)
+    parser.add_argument("--read", choices=("capture", "parse"), default="capture",
+                        help="what the naive client does with an answer: nothing, or read it as JSON (capture)")
     parser.add_argument("--clients", nargs="+", choices=("loadgen", "naive"), default=["loadgen", "naive"])
     table.add_arguments(parser)
     args = parser.parse_args()

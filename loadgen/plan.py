@@ -28,6 +28,7 @@ class Target:
     wait_ready: Duration = Duration(0)
     probe: bool = True  # try one small request before the clock starts
     grpc_client: str = "own"  # own | grpcio
+    metrics_url: str = ""  # of the server's own metrics page; "" is where the backend expects it
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class Workload:
     prompts: str = ""  # JSONL file; replaces synthetic prompts
     datasets: str = ""  # name of one that ships, or a JSONL file, also in GSM8K's form; replaces synthetic prompts
     tokenizer: str = ""  # local directory, tokenizer.json, or name
+    input_data: str = ""  # tensors of any Triton model: a file in perf_analyzer's format, random, or zero
+    shapes: tuple[str, ...] = ()  # "name:3,224,224" for tensors of variable shape
     token_ids: bool = False  # send ids where the server takes them
     shared_prefix: int = 0  # tokens that all prompts have in common
     seed: int | None = None  # None: the load's

@@ -44,8 +44,12 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def check_url(url: str) -> str:
-    """Say what is wrong with the address of a server and what to write instead; "" if nothing is."""
+def check_url(url: str, bare: bool = False) -> str:
+    """Say what is wrong with the address of a server and what to write instead; "" if nothing is.
+
+    `bare`: it may be host:port alone, as users of gRPC write it.
+    """
+    url = f"grpc://{url}" if bare and "://" not in url else url
     scheme, separator, _ = url.partition("://")
     if not separator:
         return f"the url {url!r} has no scheme: write http://{url.lstrip('/')}"
@@ -70,7 +74,8 @@ def _target(plan: Plan) -> Iterator[str]:
     target = plan.target
     if not target.url:
         yield "no server was given: write --url http://host:8000, or url under [target]"
-    yield from filter(None, map(check_url, target.url))
+    bare = target.backend == "triton" and target.endpoint in ("", "grpc")
+    yield from filter(None, (check_url(url, bare) for url in target.url))
     if target.api_key == MASK:
         yield f"the api key of this plan was masked when it was written: set {KEY_VARIABLE}, or give --api-key"
     for name, value in target.headers.items():
@@ -116,12 +121,12 @@ def _arrivals(plan: Plan) -> Iterator[str]:
 
 
 def _length(plan: Plan) -> Iterator[str]:
-    load = plan.load
+    load, work = plan.load, plan.workload
     if load.requests and load.duration:
         yield "both --requests and --duration were given: give one, the other follows from the rate"
     elif load.requests < 0 or load.duration < 0:
         yield "the length of a run can't be negative: write --duration 60s, or --requests 1000"
-    elif not (load.requests or load.duration or plan.workload.prompts or plan.workload.datasets):
+    elif not (load.requests or load.duration or work.prompts or work.datasets or work.input_data):
         yield "no length was given: write --duration 60s, or --requests 1000"
     if load.warmup < -1 or load.drain < 0:
         yield "--warmup and --drain can't be negative: write 0s for none"
@@ -138,9 +143,11 @@ def _workload(plan: Plan) -> Iterator[str]:
         yield f"the shared prefix {work.shared_prefix} is negative: write a number of tokens, 0 for none"
     if work.seed is not None and work.seed < 0:
         yield f"the workload's seed {work.seed} is negative: write a whole number, 0 or more"
-    if work.prompts and work.datasets:
-        yield "--prompts and --datasets both say what to ask: give one of the two"
-    if given := "--prompts" if work.prompts else "--datasets" if work.datasets else "":
+    given, *others = [flag for flag in ("--prompts", "--datasets", "--input-data")
+                      if getattr(work, flag[2:].replace("-", "_"))] or [""]
+    if others:
+        yield f"{given} and {others[0]} both say what to ask: give one of the two"
+    if given:
         for name in ("input_tokens", "shared_prefix", "token_ids"):
             if getattr(work, name) != getattr(default, name):
                 yield f"--{name.replace('_', '-')} shapes made-up prompts and has no effect on {given}: leave one out"

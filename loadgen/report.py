@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 SCHEMA: Final = 1
-_MAPPINGS: Final = ("requests", "rates", "client", "schedule", "window", "provenance", "plan")
+_MAPPINGS: Final = ("requests", "rates", "client", "schedule", "window", "provenance", "plan", "server")
 PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999, "p99.99": 0.9999}
 
 
@@ -87,6 +87,7 @@ class Report:
     window: Mapping[str, Any]
     provenance: Mapping[str, Any]
     plan: Mapping[str, Any] = field(default_factory=dict)
+    server: Mapping[str, Any] = field(default_factory=dict)  # what the server itself counted meanwhile
 
     def to_json(self) -> dict[str, Any]:
         data = {"schema": SCHEMA, "verdict": asdict(self.verdict)}
@@ -101,4 +102,5 @@ class Report:
                    "gates": tuple(Gate(**gate) for gate in data["verdict"]["gates"]),
                    "notes": tuple(data["verdict"]["notes"])}
         metrics = {name: MetricSummary.from_json(metric) for name, metric in data["metrics"].items()}
-        return cls(verdict=Verdict(**verdict), metrics=metrics, **{name: data[name] for name in _MAPPINGS})
+        return cls(verdict=Verdict(**verdict), metrics=metrics,
+                   **{name: data.get(name, {}) for name in _MAPPINGS})

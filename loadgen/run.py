@@ -17,9 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from loadgen import control, planfile, preflight, prepare, slo, workload
+from loadgen import control, planfile, preflight, prepare, slo, triton, workload
 from loadgen.backends import registry
 from loadgen.backends.contract import ServiceBackend
+from loadgen.backends.triton import Triton
 from loadgen.conductor import Conductor, View
 from loadgen.engine.desk import Desk
 from loadgen.ledger import Ledger
@@ -32,7 +33,8 @@ from loadgen.retry import Retries
 from loadgen.secrets import secrets_of
 from loadgen.store import RunReader, RunWriter, StorageFull
 from loadgen.summary import build
-from loadgen.types import Window
+from loadgen.triton import Watch
+from loadgen.types import UsageError, Window
 from loadgen.workload import Source
 
 LOGGED = ("ttft", "ttft_scheduled", "itl", "tpot", "e2e", "e2e_scheduled", "lag")
@@ -61,8 +63,8 @@ def _runner() -> Callable[[Any], Any]:
 
 
 async def _run(plan: Plan, view: View) -> tuple[Report, Path]:
-    backend, addresses, plan = _meet(plan, view)
-    source = workload.make(plan.workload, plan.load.seed, chat=backend.endpoint == "chat")
+    backend, addresses, plan, watch = _meet(plan, view)
+    source = _source(plan, backend)
     backend.tokenizer = source.count_tokens
     told = _limits(plan, backend, source, addresses, view)
     plan = prepare.with_count(plan, source)
@@ -83,9 +85,12 @@ async def _run(plan: Plan, view: View) -> tuple[Report, Path]:
     try:
         calls = Calls(course, source, backend, addresses, ledger.note, ledger.reject, plan.timeouts.total)
         await conductor.run(retries.keep(calls, desk.again))
+        server = watch.facts() if watch else {}
         with _telling(view):
+            if server:
+                writer.write_health({"event": "server", "facts": server})
             writer.write_health({"event": "end", "interrupted": conductor.interrupted})
-        report = _report(recorder, record, conductor.interrupted)
+        report = _report(recorder, record, conductor.interrupted, server)
         if conductor.full:
             report = replace(report, verdict=replace(report.verdict, exit_code=3, interrupted=False))
         with _telling(view):
@@ -104,9 +109,15 @@ def _telling(view: View) -> Iterator[None]:
         view.warn(str(error))
 
 
-def _meet(plan: Plan, view: View) -> tuple[ServiceBackend, tuple[Address, ...], Plan]:
-    """Wait for the server, ask what it serves, and try one request."""
+Met = tuple[ServiceBackend, tuple[Address, ...], Plan, Watch | None]
+
+
+def _meet(plan: Plan, view: View) -> Met:
+    """Wait for the server, ask what it serves, and try one request; the Watch knows what the server counts from then.
+    """
     backend = registry.make(plan.target)
+    if isinstance(backend, Triton):
+        return backend, *triton.meet(plan, backend, view.warn)
     addresses = control.wait_ready(plan, backend)
     if not plan.target.model and backend.models_path:
         model, note = control.discover_model(plan, backend, addresses[0])
@@ -118,7 +129,18 @@ def _meet(plan: Plan, view: View) -> tuple[ServiceBackend, tuple[Address, ...], 
         odd = control.probe(plan, backend, addresses[0])
         if odd:
             view.warn(odd)
-    return backend, addresses, plan
+    return backend, addresses, plan, None
+
+
+def _source(plan: Plan, backend: ServiceBackend) -> Source:
+    """Make the source of what is asked: tensors, if the backend was given any, else prompts."""
+    if isinstance(backend, Triton):
+        if backend.inputs is not None:
+            return backend.inputs
+    elif plan.workload.input_data or plan.workload.shapes:
+        raise UsageError(f"--input-data and --shape fill the tensors of --backend triton: {plan.target.backend} takes "
+                         "prompts, leave them out")
+    return workload.make(plan.workload, plan.load.seed, chat=backend.endpoint == "chat")
 
 
 def _limits(plan: Plan, backend: ServiceBackend, source: Source, addresses: tuple[Address, ...],
@@ -155,9 +177,10 @@ def _resolved(plan: Plan, course: Course, source: Source, backend: ServiceBacken
                 "workload": source.describe(), "server": dict(told)}}
 
 
-def _report(recorder: Recorder, record: Mapping[str, Any], interrupted: bool) -> Report:
+def _report(recorder: Recorder, record: Mapping[str, Any], interrupted: bool, server: Mapping[str, Any]) -> Report:
     resolved = record["resolved"]
-    return build(recorder, record, resolved["schedule"], resolved["provenance"], interrupted)
+    report = build(recorder, record, resolved["schedule"], resolved["provenance"], interrupted)
+    return replace(report, server=server)
 
 
 def replay(directory: Path) -> Report:
@@ -169,11 +192,14 @@ def replay(directory: Path) -> Report:
     record = reader.plan()
     recorder = Recorder(Window(**record["resolved"]["window"]), slo.expand(record["judgement"]["slo"]))
     interrupted = True  # a run that did not live to say how it ended
+    server: Mapping[str, Any] = {}
     for line in reader.health():
         if not isinstance(line, dict):
             recorder.observe(line)
+        elif line.get("event") == "server":
+            server = line["facts"]
         elif line.get("event") == "end":
             interrupted = bool(line["interrupted"])
     for batch in reader.rows():
         recorder.fold(batch)
-    return _report(recorder, record, interrupted)
+    return _report(recorder, record, interrupted, server)

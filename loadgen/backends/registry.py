@@ -25,6 +25,7 @@ _NOT_OWN: Final = (str(Path(__file__).parent.parent), sysconfig.get_path("stdlib
 """Where files are that a user did not write: ours, Python's, installed packages."""
 BUILT_IN: Final = {
     "openai": "loadgen.backends.openai:OpenAI",
+    "triton": "loadgen.backends.triton:Triton",
     "vllm": "loadgen.backends.vllm:VLLM",
     "tgi": "loadgen.backends.tgi:TGI",
     "mindie": "loadgen.backends.mindie:MindIE",

@@ -83,6 +83,7 @@ FLAGS: Final = (
     Flag("--header", "target.headers", "'NAME: VALUE'", "header to add to every request", read_header, dict),
     Flag("--body", "target.body", "KEY=JSON", "field to add to every body; null takes one out", read_body_field, dict),
     Flag("--option", "target.options", "KEY=JSON", "argument of the backend's constructor", read_body_field, dict),
+    Flag("--metrics-url", "target.metrics_url", "URL", "metrics page, read before and after (triton: port 8002)"),
     Flag("--wait-ready", "target.wait_ready", "TIME", "wait so long for the server to become ready (0s)",
          parse_duration),
 
@@ -110,6 +111,9 @@ FLAGS: Final = (
     Flag("--output-tokens", "workload.output_tokens", "LENGTH", "the same for answers (128)"),
     Flag("--prompts", "workload.prompts", "FILE", "JSONL file of prompts; without a length, each is sent once"),
     Flag("--datasets", "workload.datasets", "NAME", "a dataset that ships, or a JSONL file, also GSM8K's own"),
+    Flag("--input-data", "workload.input_data", "FILE", "triton: tensors in perf_analyzer's format; or random, zero"),
+    Flag("--shape", "workload.shapes", "NAME:DIMS", "triton: shape of a variable tensor, as in image:3,224,224",
+         repeat=tuple),
     Flag("--tokenizer", "workload.tokenizer", "NAME", "directory, tokenizer.json or name, for exact prompt lengths"),
     Flag("--token-ids", "workload.token_ids", "", "send token ids where the server takes them", read=None),
     Flag("--shared-prefix", "workload.shared_prefix", "N", "tokens that all prompts begin with (0)", _whole),

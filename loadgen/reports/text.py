@@ -11,6 +11,7 @@ from loadgen.report import Report
 from loadgen.reports.format import clean, count, duration, quantity, rate, share
 from loadgen.reports.judged import gates, headline, reasons, remarks
 from loadgen.reports.layout import LABEL, cut, flow, row
+from loadgen.reports.server import server
 from loadgen.reports.table import percentile, table
 from loadgen.types import CENSORED
 from loadgen.units import parse_duration
@@ -31,7 +32,8 @@ def render(report: Report, width: int = 120, files: str = "") -> str:
         _title(report, width),
         [_first(report, width), *reasons(report, width)],
         [*_requests(report, width), *_throughput(report, width), *_failures(report, width)],
-        [*(f"  {line}" for line in latencies), *_client(report, width)],
+        [*(f"  {line}" for line in latencies), *_client(report, width),
+         *server(report, width)],
         [*gates(report, width), *remarks(report, width), *row("files", files.split("  "), width, "  ")],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
@@ -114,12 +116,19 @@ def _beside_the_window(seen: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
 
 def _throughput(report: Report, width: int) -> list[str]:
     rates = report.rates
+    uncounted = _uncounted(report)
     items = [f"{rate(rates[key])} {unit}" for key, unit in (
         ("completed", "requests/s"), ("output_tokens", "output tokens/s"), ("input_tokens", "input tokens/s"))
-        if rates.get(key) is not None]
+        if rates.get(key) is not None and key not in uncounted]
     if report.verdict.gates and rates.get("goodput") is not None and rates.get("offered"):
         items.append(f"goodput {rate(rates['goodput'])}/s ({share(min(1.0, rates['goodput'] / rates['offered']))})")
     return row("throughput", items, width)
+
+
+def _uncounted(report: Report) -> tuple[str, ...]:
+    """Return the rates of tokens that nobody counted, as those of a model that makes none."""
+    return tuple(f"{side}_tokens" for side in ("output", "input")
+                 if set(_of(report.requests, f"{side}_sources")) == {""})
 
 
 def _failures(report: Report, width: int) -> Iterator[str]:

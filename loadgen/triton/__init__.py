@@ -1,0 +1,6 @@
+"""Triton's control plane: what is asked of the server before a run and after it, over gRPC or HTTP."""
+
+from loadgen.triton.meet import meet
+from loadgen.triton.statistics import Watch
+
+__all__ = ["Watch", "meet"]

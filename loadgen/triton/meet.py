@@ -19,7 +19,7 @@ from loadgen.protocols.grpc.ask import ask
 from loadgen.protocols.http.address import Address, resolve
 from loadgen.protocols.http.limits import Limits
 from loadgen.triton.planes import GrpcPlane, HttpPlane, Plane, RefusedError
-from loadgen.triton.statistics import Watch, metrics_url
+from loadgen.triton.statistics import Watch, metrics_url, whole_url
 from loadgen.types import Request, UsageError
 from loadgen.workload import lengths
 
@@ -68,7 +68,7 @@ def _wait_ready(plan: Plan, backend: Triton, clock: Callable[[], float],
     for url in plan.target.url:
         while True:
             try:
-                address = resolve(url, plan.tls, min(plan.timeouts.connect or _PATIENCE, _PATIENCE) / 1e9)
+                address = resolve(whole_url(url), plan.tls, min(plan.timeouts.connect or _PATIENCE, _PATIENCE) / 1e9)
                 plane = _plane(backend, address)
                 version = _version(plane, url, backend)
                 if clock() >= until or not plan.target.model or plane.ready(plan.target.model):

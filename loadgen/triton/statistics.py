@@ -120,9 +120,14 @@ def read_page(page: str, models: Sequence[str]) -> dict[str, float]:
     return found
 
 
+def whole_url(url: str) -> str:
+    """Return an address with its scheme; host:port alone is gRPC's, as users of Triton write it."""
+    return url if "://" in url else f"grpc://{url}"
+
+
 def metrics_url(url: str) -> str:
     """Return where the metrics page of a server usually is: port 8002 of its host."""
-    host = urlsplit(url if "://" in url else f"grpc://{url}").hostname or ""
+    host = urlsplit(whole_url(url)).hostname or ""
     return f"http://{f'[{host}]' if ':' in host else host}:{METRICS_PORT}/metrics"
 
 

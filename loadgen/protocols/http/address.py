@@ -28,8 +28,8 @@ class Address:
 
 
 def split_url(url: str) -> tuple[str, str, int, str]:
-    """Part a URL into scheme, host, port and path prefix; host:port alone is gRPC. Raises UsageError if it is none."""
-    parts = urlsplit(url if "://" in url else f"grpc://{url}")
+    """Part a URL into scheme, host, port and path prefix. Raises UsageError if it is none."""
+    parts = urlsplit(url)
     if parts.scheme not in _PORTS:
         raise UsageError(f"url {url!r}: write http://host:port or https://host:port")
     try:

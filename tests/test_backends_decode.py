@@ -145,6 +145,20 @@ def test_a_proper_end_without_a_token_is_empty() -> None:
     assert failed(b'{"choices": []}', headers=b"", backend=OpenAI(url=URL, stream=False)).kind == "empty"
 
 
+def test_a_whole_answer_without_text_is_empty_only_if_the_server_counts_no_token() -> None:
+    whole = OpenAI(url=URL, stream=False)
+
+    def answer(tokens: int, finish: str = '"length"') -> bytes:
+        return (b'{"choices": [{"message": {"content": ""}, "finish_reason": %s}], "usage": {"prompt_tokens": 9, '
+                b'"completion_tokens": %d}}' % (finish.encode(), tokens))
+
+    events = decode(answer(3), headers=b"", backend=whole)
+    assert (events.failure, events.counts, events.output_tokens, events.output_source) == (None, [3], 3, "usage")
+    assert len(events.ends) == 1
+    assert failed(answer(0), headers=b"", backend=whole).kind == "empty"
+    assert failed(answer(3, "null"), headers=b"", backend=whole).kind == "empty"
+
+
 @pytest.mark.parametrize(
     "event",
     [

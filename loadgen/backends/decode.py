@@ -42,7 +42,9 @@ def decode_text(timeline: Timeline, request: Request, parse: Parse, tokenizer: T
     output = _begin(timeline, request)
     trace = Trace([len(payload)])
     found = _read_text(timeline, payload, parse, output, streamed)
-    if output.content or output.reasoning_content or output.tool_calls or output.token_ids or output.tokens:
+    said = output.content or output.reasoning_content or output.tool_calls or output.token_ids or output.tokens
+    # Special tokens and half a character are tokens without text, which only the server's count tells from none.
+    if said or (output.finish_reason and output.usage_tokens > 0):
         trace.changes.append((0, True, len(output.token_ids), output.tokens, output.usage_tokens))
     output.done = output.done or (found is None and timeline.complete)
     events = counting.count(trace, output, request, tokenizer)

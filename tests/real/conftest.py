@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,7 +13,6 @@ from servers import CONTEXT, SLOTS, ServerProcess
 
 HERE = Path(__file__).parent
 REAL = HERE.parent.parent / ".real"
-sys.path.insert(0, str(HERE.parent))  # for tests/runs.py
 
 Start = Callable[[str], AbstractContextManager[ServerProcess]]
 """Starts a server; the name is that of its log."""

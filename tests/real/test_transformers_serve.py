@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from servers import ServerProcess
 
-from runs import run
+from tests.runs import run
 
 pytestmark = pytest.mark.real
 COUNT = 6

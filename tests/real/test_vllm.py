@@ -10,7 +10,7 @@ from agreement import finished, scrape
 from prometheus import Scrape
 from servers import CONTEXT, ServerProcess
 
-from runs import Run, run
+from tests.runs import Run, run
 
 pytestmark = pytest.mark.real
 COUNT = 20

@@ -8,7 +8,7 @@ import pytest
 from agreement import EARLY, Line, compare, finished, in_flight, scrape, table
 from servers import SLOTS, ServerProcess
 
-from runs import Run, run
+from tests.runs import Run, run
 
 pytestmark = pytest.mark.real
 ATTEMPTS = 3

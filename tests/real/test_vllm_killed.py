@@ -12,7 +12,7 @@ from agreement import scrape
 from conftest import Start
 from servers import ServerProcess
 
-from runs import LIMIT, Run, command
+from tests.runs import LIMIT, Run, command
 
 pytestmark = pytest.mark.real
 RUNNING = 3

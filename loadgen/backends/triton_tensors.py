@@ -101,8 +101,9 @@ def pack(tensor: Tensor, values: Sequence[Any]) -> bytes:
     try:
         return np.array(values, np.dtype(NUMPY[tensor.datatype])).tobytes()
     except OverflowError:
-        lowest, highest = min(values), max(values)
-        raise UsageError(f"the tensor {tensor} can't hold {lowest if lowest < 0 else highest}") from None
+        limits = np.iinfo(NUMPY[tensor.datatype])
+        outside = next(value for value in values if not limits.min <= value <= limits.max)
+        raise UsageError(f"the tensor {tensor} can't hold {outside}") from None
 
 
 def _framed(tensor: Tensor, value: Any) -> bytes:

@@ -143,10 +143,11 @@ def test_channels_become_as_many_as_requests_in_flight() -> None:
             for index in range(9):
                 client.pool.launch(Timeline(index), CALL)
                 for _ in range(1000):
-                    if len(held) > index and client.pool.counts.opened > min(index, 1):
+                    if len(held) > index and client.pool.counts.opened == index + 2:
                         break
                     await asyncio.sleep(0.002)
-            assert 3 <= client.pool.counts.opened <= 9
+            assert client.pool.counts.opened == 10
+            assert len({sock for sock, _ in held}) == 9
             assert client.pool.counts.opened_late == 0
             for sock, stream in held:
                 sock.sendall(tail(stream))

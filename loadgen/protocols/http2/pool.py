@@ -29,6 +29,7 @@ class _Server:
     address: Address
     context: ssl.SSLContext | None
     channels: list[Channel] = field(default_factory=list)
+    idle: list[Channel] = field(default_factory=list)  # those with nothing in flight
     waiting: deque[_Waiter] = field(default_factory=deque)
     opening: int = 0  # dials and channels that are not open yet
 
@@ -78,10 +79,10 @@ class Pool:
             self._dial(timeline.target, (timeline, data))
             return
         server = self._servers[timeline.target]
-        best = _roomiest(server.channels)
+        best = _best(server)
         if best is not None:
             best.start(timeline, data)
-            if self._grows and best.in_flight > 1 and len(server.channels) == self._wanted < _MOST:
+            if self._grows and not server.idle and len(server.channels) == self._wanted < _MOST:
                 self._wanted += 1
         else:
             self.counts.opened_late += 1
@@ -120,6 +121,7 @@ class Pool:
         self._own.clear()
         for server in self._servers:
             server.channels.clear()
+            server.idle.clear()
 
     # Opening.
 
@@ -164,6 +166,7 @@ class Pool:
         server.opening -= 1
         server.channels.append(channel)
         self._serve(server, channel, late=True)
+        _keep_idle(server, channel)
         self._check_ready(None)
         self._fill(channel.target)
 
@@ -222,7 +225,10 @@ class Pool:
             self.launch(_anew(timeline), unanswered)
         else:
             self._done(timeline)
-        self._serve(self._servers[channel.target], channel)
+        server = self._servers[channel.target]
+        self._serve(server, channel)
+        if channel in server.channels:
+            _keep_idle(server, channel)
 
     def roomier(self, channel: Channel) -> None:
         """See channel.Owner."""
@@ -236,14 +242,25 @@ class Pool:
         server = self._servers[channel.target]
         if channel in server.channels:
             server.channels.remove(channel)
+        if channel in server.idle:
+            server.idle.remove(channel)
         if server.waiting:
             self._fill(channel.target)
 
 
-def _roomiest(channels: Sequence[Channel]) -> Channel | None:
-    """Return the channel with the least in flight of those that can take a request."""
+def _keep_idle(server: _Server, channel: Channel) -> None:
+    if not channel.in_flight and channel not in server.idle:
+        server.idle.append(channel)
+
+
+def _best(server: _Server) -> Channel | None:
+    """Return a channel with nothing in flight, else the one with the least of those that can take a request."""
+    while server.idle:
+        channel = server.idle.pop()
+        if channel.room:
+            return channel
     best, least = None, 1 << 60
-    for channel in channels:
+    for channel in server.channels:
         if channel.in_flight < least and channel.room:
             best, least = channel, channel.in_flight
     return best

@@ -76,7 +76,7 @@ async def _run(plan: Plan, view: View) -> tuple[Report, Path]:
     record = {"schema": SCHEMA, **planfile.to_dict(plan), "resolved": resolved}
     writer.write_plan(record)
 
-    phases, recorder = course.phases(), Recorder(course.window, gates)
+    phases, recorder = course.phases(), Recorder(course.window, gates, _fresh(record))
     retries = Retries(plan.load.retry)
     ledger = Ledger(backend, phases, recorder, writer, LOGGED, plan.out.outputs, retries)
     desk = Desk(setups, ledger, prepare.allowance_of(plan))
@@ -177,6 +177,10 @@ def _resolved(plan: Plan, course: Course, source: Source, backend: ServiceBacken
                 "workload": source.describe(), "server": dict(told)}}
 
 
+def _fresh(record: Mapping[str, Any]) -> bool:
+    return bool(record["load"]["connections"] == "new")
+
+
 def _report(recorder: Recorder, record: Mapping[str, Any], interrupted: bool, server: Mapping[str, Any]) -> Report:
     resolved = record["resolved"]
     report = build(recorder, record, resolved["schedule"], resolved["provenance"], interrupted)
@@ -190,7 +194,7 @@ def replay(directory: Path) -> Report:
     """
     reader = RunReader(directory)
     record = reader.plan()
-    recorder = Recorder(Window(**record["resolved"]["window"]), slo.expand(record["judgement"]["slo"]))
+    recorder = Recorder(Window(**record["resolved"]["window"]), slo.expand(record["judgement"]["slo"]), _fresh(record))
     interrupted = True  # a run that did not live to say how it ended
     server: Mapping[str, Any] = {}
     for line in reader.health():

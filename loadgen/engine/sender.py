@@ -6,7 +6,7 @@ import gc
 import signal
 import socket
 import sys
-from asyncio import AbstractEventLoop, TimerHandle
+from asyncio import AbstractEventLoop
 from time import monotonic_ns
 
 from loadgen.engine import carriers, messages, pacer
@@ -27,7 +27,6 @@ class Sender:
         self._loop = loop
         self._link = Link(loop, sock, messages.ToSender, self._obey, loop.stop)
         self._start = 0
-        self._timers: list[TimerHandle] = []
         self._finished = False
         self._orders = {Setup: self._set_up, Calls: self._take, Start: self._begin, Stop: self._stop,
                         Cancel: self._cancel}
@@ -109,7 +108,6 @@ class Sender:
             stall=self._stalls.take(), reads=counts.reads, unstamped=counts.unstamped, in_flight=dispatch.in_flight,
             connections=counts.open, opened=counts.opened, opened_late=counts.opened_late, dropped=counts.dropped,
             backlog=self._link.backlog, starved=dispatch.starved)))
-
 
 
 def main() -> None:

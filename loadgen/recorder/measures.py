@@ -94,10 +94,11 @@ def spread(gaps: Integers, tokens: Integers) -> Integers:
     return np.repeat(whole, tokens) + (place < np.repeat(rest, tokens))
 
 
-def measure(batch: Batch, tokens: Tokens) -> dict[str, Samples]:
+def measure(batch: Batch, tokens: Tokens, fresh: bool = False) -> dict[str, Samples]:
     """Return every metric of docs/metrics.md for every row of `batch`, whatever became of the row.
 
-    Durations are ns and never negative; a row without a metric gives it no sample.
+    Durations are ns and never negative; a row without a metric gives it no sample. `fresh`: connections were opened for
+    each request on purpose (`--connections new`), so that opening them is no lag.
     """
     found = _from_instants(batch, tokens)
     found |= _from_gaps(batch, tokens)
@@ -105,6 +106,8 @@ def measure(batch: Batch, tokens: Tokens) -> dict[str, Samples]:
                          ("output_tokens", batch.output_tokens)):
         found[name] = _present(column.astype(np.int64, copy=False), column >= 0)
     lag = batch.sent - batch.due
+    if fresh:
+        lag -= np.maximum(batch.connect, 0) + np.maximum(batch.tls, 0)
     found["lag"] = _present(lag, batch.sent != ABSENT)
     found["receive_lag"] = Samples(np.maximum(batch.token_lag.values.astype(np.int64, copy=False), 0), tokens.row)
     return found | _from_server(batch)

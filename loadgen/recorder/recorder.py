@@ -37,8 +37,10 @@ class Recorder:
     reached. Rows come in any order, and the order and the division into batches change no total.
     """
 
-    def __init__(self, window: Window, gates: Sequence[Slo] = ()) -> None:
+    def __init__(self, window: Window, gates: Sequence[Slo] = (), fresh: bool = False) -> None:
+        """Begin with nothing. `fresh`: each request opens a connection on purpose, which is no lag of ours."""
         self.window = window
+        self._fresh = fresh
         self.gates = tuple(gates)
         self.metrics: dict[str, Histogram] = {name: Histogram() for name in METRICS}
         batched = dict.fromkeys([*HEADLINE, *(gate.metric for gate in self.gates if gate.statistic)])
@@ -75,7 +77,7 @@ class Recorder:
         if not len(batch):
             return
         tokens = Tokens.of(batch)
-        samples = measure(batch, tokens)
+        samples = measure(batch, tokens, self._fresh)
         good = np.asarray([not failure for failure in batch.failure], np.bool_)
         measured = batch.phase == MEASURED
         section = self._sections(batch, measured)

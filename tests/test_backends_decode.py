@@ -48,6 +48,7 @@ def test_the_final_usage_finds_the_events_without_text() -> None:
     assert len(blank(9, "a", "", "b", "").ends) == 2  # several tokens an event, unknown which
     assert blank(9, "a", "", "b", "").output_tokens == 9
     assert len(blank(1, "", "").ends) == 1
+    assert len(blank(5, "", "").ends) == 1  # an answer of special tokens alone is an answer
 
 
 def test_token_ids_count_where_no_usage_does() -> None:

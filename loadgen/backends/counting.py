@@ -95,7 +95,7 @@ def _reconcile(positions: list[int], trace: Trace, usage: int) -> list[int]:
     """Add the events without text that must have been tokens (special tokens, half a character), if that is certain.
 
     It is when the usage misses exactly as many as there were between the first token and the finish reason, or
-    exactly one, which was then the event with the finish reason.
+    exactly one, which was then the event with the finish reason; so are all of an answer without any text.
     """
     missing = usage - len(positions)
     if missing <= 0 or trace.finish == NO_CHANGE:
@@ -105,7 +105,7 @@ def _reconcile(positions: list[int], trace: Trace, usage: int) -> list[int]:
     blank = [position for position in range(start, trace.finish + 1) if position not in known]
     if missing == len(blank):
         return sorted(positions + blank)
-    if missing == 1 and trace.finish not in known:
+    if trace.finish not in known and (missing == 1 or not positions):
         return [*positions, trace.finish]
     return positions
 

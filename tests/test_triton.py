@@ -180,7 +180,8 @@ def packed(text: str) -> bytes:
 
 def decode(payload: bytes, model: Model | None = PLAIN, **more: Any) -> TokenEvents:
     settings: dict[str, Any] = {"status": 200, "complete": True, "headers": b"grpc-status: 0\r\n"}
-    return backend_for(model).decode(Timeline(0, payload=payload, **(settings | more)), PROMPT)
+    backend = backend_for(model, stream=model is None or model.decoupled)
+    return backend.decode(Timeline(0, payload=payload, **(settings | more)), PROMPT)
 
 
 def kind_of(payload: bytes, model: Model | None = PLAIN, **more: Any) -> str:

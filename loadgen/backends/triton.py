@@ -127,7 +127,8 @@ class Triton(ServiceBackend):
 
             unary = self.known is not None and not self.known.decoupled
             read = triton_grpc.decode_whole if unary else triton_grpc.decode_stream
-            return read(timeline, request, self.tokenizer)
+            events = read(timeline, request, self.tokenizer)
+            return events if self.stream else triton_infer.in_one_piece(events)
         if self.endpoint == "infer":
             return triton_infer.decode(timeline, request, self.parse_text_response, self.tokenizer)
         return super().decode(timeline, request)

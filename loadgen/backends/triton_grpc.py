@@ -10,7 +10,6 @@ from tritonclient.grpc import service_pb2 as messages
 
 from loadgen.backends import counting, failures
 from loadgen.backends.counting import NO_CHANGE, Change, Trace
-from loadgen.backends.triton_infer import in_one_piece
 from loadgen.backends.triton_inputs import Step
 from loadgen.backends.triton_tensors import Model, unpack_texts
 from loadgen.protocols.grpc.messages import split
@@ -55,8 +54,7 @@ def decode_whole(timeline: Timeline, request: Request, tokenizer: Tokenizer | No
     """Decode the response of a ModelInfer: its one event is its end."""
     output, trace = Output(), Trace([])
     found = _failing(lambda: _read_one(bytes(timeline.payload), output, trace))
-    events = _events(timeline, request, output, trace, found, tokenizer)
-    return in_one_piece(events)
+    return _events(timeline, request, output, trace, found, tokenizer)
 
 
 def _failing(read: Callable[[], Failure | None]) -> Failure | None:

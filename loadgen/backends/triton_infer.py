@@ -52,7 +52,7 @@ def in_one_piece(events: TokenEvents) -> TokenEvents:
     """Let the one event of an answer carry all of its tokens, or say that nothing is known of their number."""
     if events.output_source == "events":
         events.output_tokens, events.output_source = ABSENT, ""
-    elif events.ends and events.output_tokens > 0:
+    elif len(events.ends) == 1 and events.output_tokens > 0:
         events.counts = [events.output_tokens]
     return events
 

@@ -26,7 +26,7 @@ from loadgen.workload import lengths
 _PATIENCE: Final = 10_000_000_000  # ns for a connection
 _BOUND_TO_FAIL: Final = ("grpc_invalid_argument", "grpc_unimplemented", "grpc_not_found", "grpc_unauthenticated",
                          "grpc_permission_denied", "parse")
-_BAD_INPUT: Final = re.compile(r"\b(input|shape|dims?|data-?type|batch)", re.IGNORECASE)
+_BAD_INPUT: Final = re.compile(r"\b(inputs?|shape|dims?|data-?type|batch|parameter|unknown model)\b", re.IGNORECASE)
 
 Met = tuple[tuple[Address, ...], Plan, Watch]
 

@@ -22,7 +22,7 @@ COLUMNS = ("tokens/s, client", *(f"{metric} ms" for metric in METRICS), "lost", 
 NOTES = (
     "truth: by the server's clock, first token written - request read whole, and between writes; error: recorded "
     "against it, over the same requests.",
-    "lost: planned requests without a success; merged: tokens that the client could not tell from the next; lag: sent "
+    "lost: planned requests without a success; merged: tokens that came in one read with the next; lag: sent "
     "- due; KS: distance of the delivered schedule from a Poisson process, over its critical value (below 1 passes).",
     "recorded ttft holds what truth does not: sending, and the server noticing the request.",
 )
@@ -53,13 +53,13 @@ def _add(shown: table.Table, tokens: float, outcome: Outcome, compared: Compared
     lags = [quantile(lag, p) for p in PERCENTILES]
     verdict = " ".join((outcome.verdict, ", ".join(outcome.failing))).strip()
     shown.rows.append((f"{tokens:,.0f} {outcome.client}", *(f"{compared.recorded[m] / 1e6:.3f}" for m in METRICS),
-                       str(compared.lost), str(compared.merged), *(f"{value / 1e3:.0f}" for value in lags),
+                       str(compared.lost), f"{outcome.merged:.1%}", *(f"{value / 1e3:.0f}" for value in lags),
                        f"{distance:.2f}", verdict))
     shown.rows.append(("    truth", *(f"{compared.truth[m] / 1e6:.3f}" for m in METRICS), *[""] * 6))
     shown.rows.append(("    error", *(f"{compared.error(m):+.2%}" for m in METRICS), *[""] * 6))
     shown.data.append({
         "tokens": tokens, "client": outcome.client, "offered": outcome.offered, "matched": compared.matched,
-        "lost": compared.lost, "merged": compared.merged, "recorded": compared.recorded, "truth": compared.truth,
+        "lost": compared.lost, "merged": outcome.merged, "recorded": compared.recorded, "truth": compared.truth,
         "error": {m: compared.error(m) for m in METRICS}, "lag": lags, "ks": distance, "verdict": outcome.verdict,
         "failing": outcome.failing, "server": {"cpu": totals["cpu"], "late_max": totals["late_max"]}})
 

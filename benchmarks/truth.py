@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.clients import Integers, Outcome
+from benchmarks.clients import Integers, MeasurementError, Outcome
 
 PERCENTILES = (0.5, 0.99)
 
@@ -39,13 +39,11 @@ def truth_of(requests: Iterable[Mapping[str, Any]]) -> dict[str, Served]:
 class Compared:
     """Recorded and true values of the requests that both know, in ns, by metric.
 
-    `lost` are planned requests without a success on both sides, `merged` token events that the client did not tell from
-    the one after.
+    `lost` are planned requests without a success on both sides.
     """
 
     matched: int
     lost: int
-    merged: int
     recorded: dict[str, float]
     truth: dict[str, float]
 
@@ -55,18 +53,17 @@ class Compared:
 
 
 def compare(outcome: Outcome, truth: Mapping[str, Served]) -> Compared:
-    """Compare the percentiles over the same requests. Raises ValueError if there are none."""
+    """Compare the percentiles over the same requests. Raises MeasurementError if there are none."""
     tags = [tag for tag in outcome.seen if tag in truth]
     if not tags:
-        raise ValueError(f"{outcome.client}: not one request matches the truth")
+        raise MeasurementError(f"{outcome.client}: not one request matches the truth")
     seen = [outcome.seen[tag] for tag in tags]
     known = [truth[tag] for tag in tags]
     recorded = {**_quantiles("ttft", np.asarray([one.ttft for one in seen])),
                 **_quantiles("itl", np.concatenate([one.gaps for one in seen]))}
     real = {**_quantiles("ttft", np.asarray([one.ttft for one in known])),
             **_quantiles("itl", np.concatenate([one.gaps for one in known]))}
-    merged = sum(one.gaps.size - other.gaps.size for one, other in zip(known, seen, strict=True))
-    return Compared(len(tags), outcome.offered - len(tags), merged, recorded, real)
+    return Compared(len(tags), outcome.offered - len(tags), recorded, real)
 
 
 def quantile(values: Integers, p: float) -> float:

@@ -39,7 +39,7 @@ def test_fidelity_matches_every_request_of_both_clients_with_the_truth() -> None
         assert row["truth"]["ttft.p50"] >= 5_000_000
         assert row["recorded"]["ttft.p50"] > row["truth"]["ttft.p50"]
         assert set(row["error"]) == {"ttft.p50", "ttft.p99", "itl.p50", "itl.p99"}
-    assert rows[0]["merged"] == 0
+        assert 0 <= row["merged"] < 1
 
 
 def test_fidelity_prints_what_it_ran_on_and_three_lines_a_client() -> None:
@@ -102,12 +102,12 @@ def test_truth_is_held_against_the_same_requests_only(known: Any) -> None:
     outcome = clients.Outcome("someone", offered=3)
     outcome.seen = {"q0": clients.Seen(1, 55, np.array([20]), 0), "q2": clients.Seen(1, 1, np.array([1]), 0)}
     compared = truth.compare(outcome, served)
-    assert (compared.matched, compared.lost, compared.merged) == (1, 2, 1)
+    assert (compared.matched, compared.lost) == (1, 2)
     assert compared.error("ttft.p50") == pytest.approx(0.1)
     assert compared.error("itl.p99") == pytest.approx(1.0)
 
 
 def test_nothing_to_compare_is_an_error(known: Any) -> None:
     clients, truth = known
-    with pytest.raises(ValueError, match="not one request"):
+    with pytest.raises(clients.MeasurementError, match="not one request"):
         truth.compare(clients.Outcome("someone", offered=3), {})

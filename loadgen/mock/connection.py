@@ -5,11 +5,14 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from loadgen.mock.http import JSON, response
 from loadgen.mock.poller import IN, OUT, Poller
 
 if TYPE_CHECKING:
+    from loadgen.mock.grpc import Session
     from loadgen.mock.stream import Stream
 
 _READ: Final = 64 << 10
@@ -20,7 +23,9 @@ _LINGER_NOT: Final = struct.pack("ii", 1, 0)
 class Connection:
     """A socket with its two buffers. `alive` turns False for good when the peer is found gone."""
 
-    __slots__ = ("alive", "closing", "out", "pending", "poller", "shaking", "sock", "stream")
+    __slots__ = ("alive", "closing", "out", "pending", "poller", "session", "shaking", "sock", "stream")
+
+    grpc = False
 
     def __init__(self, sock: socket.socket, poller: Poller) -> None:
         sock.setblocking(False)
@@ -31,10 +36,15 @@ class Connection:
         self.pending = b""
         self.out = bytearray()
         self.stream: Stream | None = None
+        self.session: Session | None = None  # HTTP/2, once the client has begun to speak that
         self.alive = True
         self.closing = False  # close as soon as `out` is empty
         self.shaking = isinstance(sock, ssl.SSLSocket)
         poller.register(sock.fileno(), IN)
+
+    def reply(self, status: int, body: bytes, headers: Mapping[str, str], content_type: str = JSON) -> None:
+        """Answer in one piece."""
+        self.write(response(status, body, headers, content_type))
 
     def write(self, data: bytes) -> bool:
         """Hand `data` to the kernel, or keep what it does not take; False if the peer is gone."""

@@ -58,6 +58,8 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
             raise UsageError("--tls-key needs a certificate: write --tls-cert FILE too")
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if settings.dialect == "triton":
+        context.set_alpn_protocols(["h2", "http/1.1"])
     try:
         context.load_cert_chain(settings.tls_cert, settings.tls_key or None)
     except (OSError, ssl.SSLError) as error:

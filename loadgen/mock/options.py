@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from loadgen.mock.faults import Fault
     from loadgen.mock.pacing import Delay
 
-DIALECTS: Final = ("openai", "tgi", "mindie")
+DIALECTS: Final = ("openai", "tgi", "mindie", "triton")
 
 _T = TypeVar("_T")
 

@@ -11,10 +11,12 @@ from typing import Final
 
 from loadgen.clock import TimerFd, has_timerfd
 from loadgen.mock.connection import Connection, listen
+from loadgen.mock.grpc import Channel, Session
 from loadgen.mock.http import BadRequestError, response, take
 from loadgen.mock.poller import EDGE, IN, OUT, open_poller
 from loadgen.mock.service import Service
 from loadgen.mock.stream import ENDED, Stream
+from loadgen.protocols.http2.frames import PREFACE
 
 _ACCEPTS: Final = 64
 """Connections taken in one turn of the loop, so that a flood of them does not hold up the due events."""
@@ -122,10 +124,13 @@ class Server:
     def _ended(self, stream: Stream, due: int) -> None:
         connection = stream.connection
         if not connection.alive:
-            self._drop(connection)
+            self._drop(connection.session.connection if isinstance(connection, Channel) else connection)
             return
         connection.stream = None
         self.service.finish(stream, due)
+        if isinstance(connection, Channel):
+            connection.end(stream.hang_up)
+            return
         if stream.hang_up == "reset":
             self._drop(connection, reset=True)
         elif stream.hang_up or not stream.keep_alive:
@@ -147,7 +152,14 @@ class Server:
             self._drop(connection)
 
     def _requests(self, connection: Connection) -> None:
-        """Take the requests that are whole, one after the other."""
+        """Take the requests that are whole, one after the other; a session of HTTP/2 takes all that has come."""
+        unary = getattr(self.service.dialect, "unary", None)
+        if connection.session is None and unary is not None and connection.pending.startswith(PREFACE[:3]):
+            connection.session = Session(connection, self.service, unary)
+        if connection.session is not None:
+            data, connection.pending = connection.pending, b""
+            connection.session.feed(data)
+            return
         while connection.pending and connection.stream is None and not connection.closing and connection.alive:
             try:
                 taken = take(connection.pending)
@@ -184,6 +196,8 @@ class Server:
         del self.connections[fd]
         stream, connection.stream = connection.stream, None
         connection.close(reset)
+        if connection.session is not None:
+            connection.session.abandon()
         if stream is not None:
             self.service.abandon(stream)
 

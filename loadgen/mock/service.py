@@ -10,6 +10,7 @@ from typing import BinaryIO
 from loadgen.mock.connection import Connection
 from loadgen.mock.dialect import Ask, Dialect, RefusedError
 from loadgen.mock.faults import STATUS, Faults
+from loadgen.mock.grpc import HEAD, Channel
 from loadgen.mock.http import JSON, Head, response
 from loadgen.mock.metrics import Metrics
 from loadgen.mock.mindie import MindIE
@@ -25,6 +26,10 @@ def make_dialect(settings: Settings) -> Dialect:
     """Make the dialect that the settings name."""
     if settings.dialect == "tgi":
         return TGI(settings.model, settings.output_tokens, settings.max_model_len)
+    if settings.dialect == "triton":
+        from loadgen.mock.triton import Triton  # its messages take a moment to import
+
+        return Triton(settings.model, settings.output_tokens, settings.tokens_per_event)
     if settings.dialect == "mindie":
         return MindIE(settings.model, settings.output_tokens, settings.tokens_per_event, settings.max_model_len,
                       settings.full_text)  # fmt: skip
@@ -46,13 +51,15 @@ class Service:
         )
         self.faults = Faults(settings.faults, settings.seed)
         self.truth = Truth(settings.keep, file)
+        if hasattr(self.dialect, "counts"):
+            self.dialect.counts = lambda: self.truth.totals["ended"]
         self.metrics = Metrics(settings.model)
         self.live: dict[int, Stream] = {}
         self.number = 0
         self._stops = Random(f"stops/{settings.seed}")
         self._plain_head = stream_head({})
 
-    def handle(self, head: Head, body: bytes, connection: Connection) -> None:
+    def handle(self, head: Head, body: bytes, connection: Connection | Channel) -> None:
         """Take one request: reply at once, or leave a stream in `connection.stream`."""
         arrival = self.clock()
         headers = _response_headers(head)
@@ -66,7 +73,7 @@ class Service:
             self._generate(head, body, connection, arrival, headers)
 
     def _generate(
-        self, head: Head, body: bytes, connection: Connection, arrival: int, headers: dict[str, str]
+        self, head: Head, body: bytes, connection: Connection | Channel, arrival: int, headers: dict[str, str]
     ) -> None:
         key = self.settings.api_key
         try:
@@ -75,7 +82,7 @@ class Service:
             ask = self.dialect.read(head.path, body)
         except RefusedError as refused:
             self.truth.totals["refused"] += 1
-            connection.write(response(refused.status, refused.body, headers, refused.content_type))
+            connection.reply(refused.status, refused.body, headers, refused.content_type)
             return
         self.number += 1
         fault = self.faults.draw(self.number)
@@ -99,34 +106,37 @@ class Service:
             return most, "length"
         return least + int(where * (most - least)), "stop"
 
-    def _overload(self, record: Record, ask: Ask, connection: Connection, headers: dict[str, str]) -> None:
+    def _overload(self, record: Record, ask: Ask, connection: Connection | Channel, headers: dict[str, str]) -> None:
         """Refuse as the server does when it has too many requests."""
         refused = self.dialect.overloaded(ask)
         record.status = refused.status
-        connection.write(response(refused.status, refused.body, headers, refused.content_type))
+        connection.reply(refused.status, refused.body, headers, refused.content_type)
         record.end = self.clock()
         self.truth.add(record, bool(self.live))
 
-    def _refuse(self, record: Record, connection: Connection, headers: dict[str, str]) -> None:
+    def _refuse(self, record: Record, connection: Connection | Channel, headers: dict[str, str]) -> None:
         """Answer with a status, or not at all."""
         record.status = STATUS.get(record.fault, 0)
         if record.fault == "redirect":
-            connection.write(response(302, b"", {**headers, "Location": "/elsewhere" + record.path}))
+            connection.reply(302, b"", {**headers, "Location": "/elsewhere" + record.path})
         elif record.status:
             error = self.dialect.error(record.status, f"injected: {record.status}")
-            connection.write(response(record.status, error, headers))
+            connection.reply(record.status, error, headers)
         else:
             connection.closing = True
         record.end = self.clock()
         self.truth.add(record, bool(self.live))
 
     def _start(
-        self, record: Record, ask: Ask, connection: Connection, headers: dict[str, str], tokens: int, finish: str
-    ) -> None:
+        self, record: Record, ask: Ask, connection: Connection | Channel, headers: dict[str, str], tokens: int,
+        finish: str,
+    ) -> None:  # fmt: skip
         answer = self.dialect.answer(ask, record.number, tokens, PlannedTimes(self.pacer, record))
         events = 1 if record.fault == "empty" else -(-tokens // self.dialect.per_event)
         head = b""
-        if ask.stream:
+        if connection.grpc:
+            head = HEAD
+        elif ask.stream:
             head = stream_head(headers) if headers else self._plain_head
         else:
             answer = OnePiece(answer, tokens, headers)

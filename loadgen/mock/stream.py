@@ -10,6 +10,7 @@ from loadgen.mock.http import head_of, response
 
 if TYPE_CHECKING:
     from loadgen.mock.connection import Connection
+    from loadgen.mock.grpc import Channel
     from loadgen.mock.pacing import Pacer
     from loadgen.mock.truth import Record
 
@@ -30,7 +31,7 @@ class Stream:
     )  # fmt: skip
 
     def __init__(
-        self, record: Record, answer: Answer, connection: Connection, pacer: Pacer, clock: Callable[[], int],
+        self, record: Record, answer: Answer, connection: Connection | Channel, pacer: Pacer, clock: Callable[[], int],
         events: int, tokens: int, finish: str, keep_alive: bool,
     ) -> None:  # fmt: skip
         self.record, self.number = record, record.number

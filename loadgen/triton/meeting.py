@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from loadgen import control
-from loadgen.backends.triton import LENGTHS, SAMPLING, Triton
+from loadgen.backends.triton import LEAST, LENGTHS, SAMPLING, Triton
 from loadgen.backends.triton_inputs import RANDOM, ZERO, made_up, parse_shapes, read_file
 from loadgen.backends.triton_tensors import Model, model_of
 from loadgen.plan import Plan
@@ -49,6 +49,7 @@ def meet(plan: Plan, backend: Triton, warn: Callable[[str], None], *, clock: Cal
         raise UsageError(f"the server does not tell about the model {name}: {error}") from None
     plan = replace(plan, target=replace(plan.target, model=name, stream=_streams(plan, backend, model, warn)))
     backend.model, backend.stream, backend.known = name, plan.target.stream, model
+    backend.forces_length = not model.generates or any(field in model.inputs for field in (SAMPLING, *LEAST))
     _fill(plan, backend, model, warn)
     pages = [plan.target.metrics_url] if plan.target.metrics_url else [metrics_url(url) for url in plan.target.url]
     if plan.target.probe:

@@ -64,7 +64,16 @@ class TimerFd:
         """Become readable at `at` (ns of CLOCK_MONOTONIC); at once if it has passed."""
         value = self._spec.value
         value.seconds, value.nanoseconds = divmod(max(at, 1), SECOND)
-        if self._libc.timerfd_settime(self._fd, _TFD_TIMER_ABSTIME, self._reference, None):
+        self._set(_TFD_TIMER_ABSTIME)
+
+    def repeat(self, interval: int) -> None:
+        """Become readable every `interval` ns from now on; 0 stops that."""
+        value, again = self._spec.value, self._spec.interval
+        value.seconds, value.nanoseconds = again.seconds, again.nanoseconds = divmod(interval, SECOND)
+        self._set(0)
+
+    def _set(self, flags: int) -> None:
+        if self._libc.timerfd_settime(self._fd, flags, self._reference, None):
             raise OSError(ctypes.get_errno(), "timerfd_settime")
 
     def drain(self) -> None:

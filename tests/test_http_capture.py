@@ -19,11 +19,15 @@ CHUNKED = (b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Enco
            b"6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n")
 
 
+def read(capture: Capture, data: bytes, now: int = 0) -> None:
+    """What a connection does with one read, when it does not let it wait."""
+    capture.log += (data, pack_stamp(now), now)
+    capture.settle()
+
+
 def feed(capture: Capture, *pieces: bytes) -> Timeline:
     for number, piece in enumerate(pieces):
-        capture.stamps += pack_stamp(number)
-        capture.reads.append(number)
-        capture.feed(piece)
+        read(capture, piece, number)
     return capture.finish()
 
 
@@ -43,12 +47,37 @@ def test_any_division_into_reads_gives_the_same_answer(cuts: list[int]) -> None:
     assert offsets(timeline) == sorted(offsets(timeline))
 
 
+@given(st.lists(st.integers(1, len(CHUNKED)), max_size=8))
+def test_reads_that_wait_give_the_same_as_reads_that_do_not(sizes: list[int]) -> None:
+    at_once, later = Capture(Timeline(0), b"q"), Capture(Timeline(0), b"q")
+    at = 0
+    for now, size in enumerate([*sizes, len(CHUNKED)]):
+        piece = CHUNKED[at:at + size]
+        at += size
+        if piece:
+            later.log += (piece, pack_stamp(now), now)
+            read(at_once, piece, now)
+    later.settle()
+    assert later.finish() == at_once.finish()
+
+
+def test_only_the_inside_of_a_chunked_body_can_wait() -> None:
+    chunked = Capture(Timeline(0), b"")
+    read(chunked, CHUNKED[:10])
+    assert not chunked.patient
+    read(chunked, CHUNKED[10:-9])
+    assert chunked.patient
+    plain = Capture(Timeline(0), b"")
+    read(plain, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
+    assert not plain.patient
+
+
 def test_every_cut_before_the_end_is_incomplete() -> None:
     for cut in range(len(CHUNKED)):
         capture = Capture(Timeline(0), b"q")
         feed_to = CHUNKED[:cut]
         if feed_to:
-            capture.feed(feed_to)
+            read(capture, feed_to)
         capture.end_of_stream()
         assert not capture.complete, cut
 
@@ -56,13 +85,13 @@ def test_every_cut_before_the_end_is_incomplete() -> None:
 def test_keep_alive_is_what_the_server_says() -> None:
     for head, alive in ((b"", True), (b"Connection: close\r\n", False)):
         capture = Capture(Timeline(0), b"")
-        capture.feed(b"HTTP/1.1 200 OK\r\n" + head + b"Content-Length: 2\r\n\r\nok")
+        read(capture, b"HTTP/1.1 200 OK\r\n" + head + b"Content-Length: 2\r\n\r\nok")
         assert (capture.complete, capture.keep_alive) == (True, alive)
 
 
 def test_an_answer_without_length_ends_with_the_connection() -> None:
     capture = Capture(Timeline(0), b"")
-    capture.feed(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nall of it")
+    read(capture, b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nall of it")
     assert not capture.complete
     capture.end_of_stream()
     assert capture.complete and not capture.keep_alive
@@ -71,11 +100,11 @@ def test_an_answer_without_length_ends_with_the_connection() -> None:
 
 def test_informational_answers_are_passed_over() -> None:
     capture = Capture(Timeline(0), b"again")
-    capture.feed(b"HTTP/1.1 100 Continue\r\n\r\n")
+    read(capture, b"HTTP/1.1 100 Continue\r\n\r\n")
     assert not capture.complete
     capture.end_of_stream()
     assert not capture.complete
-    capture.feed(b"HTTP/1.1 429 Too Many\r\nContent-Length: 1\r\n\r\nx")
+    read(capture, b"HTTP/1.1 429 Too Many\r\nContent-Length: 1\r\n\r\nx")
     assert capture.complete
     timeline = capture.finish()
     assert (timeline.status, timeline.payload) == (429, b"x")
@@ -83,20 +112,19 @@ def test_informational_answers_are_passed_over() -> None:
 
 def test_the_request_is_kept_only_until_the_server_answers() -> None:
     capture = Capture(Timeline(0), b"body")
-    capture.feed(b"HTTP/1.1 200 OK\r\n")
+    read(capture, b"HTTP/1.1 200 OK\r\n")
     assert capture.request == b"body"
-    capture.feed(b"Content-Length: 0\r\n\r\n")
+    read(capture, b"Content-Length: 0\r\n\r\n")
     assert capture.request == b""
 
 
 def test_what_is_taken_away_still_counts_in_the_offsets() -> None:
     capture = Capture(Timeline(0), b"")
     head, body = CHUNKED.split(b"\r\n\r\n", 1)
-    capture.stamps += pack_stamp(0)
-    capture.feed(head + b"\r\n\r\n" + body[:11])
+    read(capture, head + b"\r\n\r\n" + body[:11])
     assert capture.take() == b"hello "
     assert capture.has_body
-    capture.feed(body[11:])
+    read(capture, body[11:])
     timeline = capture.finish()
     assert (timeline.payload, offsets(timeline)) == (b"world", [6, 11])
 
@@ -104,7 +132,7 @@ def test_what_is_taken_away_still_counts_in_the_offsets() -> None:
 def test_not_http_is_a_parse_failure() -> None:
     capture = Capture(Timeline(0), b"")
     with pytest.raises(httptools.HttpParserError) as caught:
-        capture.feed(b"220 smtp.example ESMTP\r\n")
+        read(capture, b"220 smtp.example ESMTP\r\n")
     assert failure_of(caught.value).kind == "parse"
 
 

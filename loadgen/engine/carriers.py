@@ -35,4 +35,4 @@ def make(setup: Setup, loop: AbstractEventLoop, done: Callable[[Timeline], None]
         return fallback.Pool(loop, setup.addresses, setup.limits, channels=setup.channels, done=done,
                              keep_alive=setup.keep_alive)
     return http.Pool(loop, setup.addresses, setup.limits, reserve=setup.reserve, fresh=setup.fresh, done=done,
-                     fragment=fragment)
+                     fragment=fragment, batched=not setup.closed)

@@ -7,12 +7,17 @@ from time import monotonic_ns, time_ns
 from typing import Protocol
 
 from loadgen.protocols.http.dial import Dial
+from loadgen.protocols.http.intake import Intake
 from loadgen.protocols.http.limits import Limits, judge
 from loadgen.protocols.http.response import Capture, failure_of, pack_stamp
 from loadgen.types import Failure, Timeline
 
 _READ_SIZE = 65536
 _SHIP_AT = 16384  # bytes of payload that stay here before they are handed on
+_MOST_LOGGED = 3 * 64  # entries of the log: three for each read that waits to be parsed
+_BUFFER = memoryview(bytearray(_READ_SIZE))  # of all connections: nothing stays in it
+_BUFFERS = (_BUFFER,)
+_LAST = b"\r\n\r\n"  # how every chunked body ends
 
 
 class Owner(Protocol):
@@ -34,16 +39,19 @@ class Owner(Protocol):
 class Connection:
     """Carry one request after another over a socket that a Dial has opened."""
 
-    __slots__ = ("_capture", "_limits", "_loop", "_out", "_owner", "_recvmsg", "_socket", "_timer", "_tls", "_wants",
-                 "carried", "target", "usable")
+    __slots__ = ("_capture", "_intake", "_limits", "_loop", "_out", "_owner", "_recvmsg", "_recvmsg_into", "_socket",
+                 "_timer", "_tls", "_wants", "carried", "target", "usable")
 
-    def __init__(self, loop: AbstractEventLoop, owner: Owner, dial: Dial, target: int, limits: Limits) -> None:
+    def __init__(self, loop: AbstractEventLoop, intake: Intake, owner: Owner, dial: Dial, target: int,
+                 limits: Limits) -> None:
         assert dial.socket is not None
         self._loop = loop
+        self._intake = intake
         self._owner = owner
         self._limits = limits
         self._socket = dial.socket
         self._recvmsg = dial.socket.recvmsg
+        self._recvmsg_into = dial.socket.recvmsg_into
         self._tls = dial.tls
         self._capture: Capture | None = None
         self._timer: TimerHandle | None = None
@@ -52,7 +60,7 @@ class Connection:
         self.target = target
         self.carried = 0
         self.usable = True
-        loop.add_reader(self._socket, self._read if self._tls is None else self._read_tls)
+        intake.add(self._socket, self._read if self._tls is None else self._read_tls)
 
     # Sending.
 
@@ -98,29 +106,21 @@ class Connection:
 
     def _read(self) -> None:
         try:
-            data, ancillary, _, _ = self._recvmsg(_READ_SIZE, 64)
+            count, ancillary, _, _ = self._recvmsg_into(_BUFFERS, 64)
         except OSError as error:
             self._unread(error)
             return
         capture = self._capture
-        if not data or capture is None:
+        if not count or capture is None:
             self._closed()
             return
         now = time_ns()
-        capture.reads.append(now)
-        if ancillary:
-            capture.stamps += ancillary[0][2]
-        else:
-            self._unstamped(capture, now)
-        try:
-            capture.feed(data)
-        except Exception as error:  # whatever httptools raises: the answer can't be read on
-            self._end(failure_of(error))
-            return
-        if capture.complete:
-            self._end(None)
-        elif len(capture.payload) >= _SHIP_AT:
-            self._owner.fragment(capture.timeline.index, capture.take())
+        data = _BUFFER[:count].tobytes()
+        log = capture.log
+        log += (data, ancillary[0][2] if ancillary else self._unstamped(capture, now), now)
+        if capture.patient and count > 3 and data[-4:] != _LAST and len(log) < _MOST_LOGGED:
+            return  # inside a chunked body, and not at its end
+        self._settle(capture)
 
     def _read_tls(self) -> None:
         assert self._tls is not None
@@ -133,18 +133,9 @@ class Connection:
             return
         capture = self._capture
         if plain and capture is not None:
-            capture.reads.append(now)
-            if ancillary:
-                capture.stamps += ancillary[0][2]
-            else:
-                self._unstamped(capture, now)
-            try:
-                capture.feed(plain)
-            except Exception as error:
-                self._end(failure_of(error))
-                return
-            if capture.complete:
-                self._end(None)
+            stamp = ancillary[0][2] if ancillary else self._unstamped(capture, now)
+            capture.log += (plain, stamp, now)
+            self._settle(capture)
         if self._socket.fileno() < 0:
             return
         if not data or self._tls.ended or (plain and capture is None):
@@ -154,10 +145,22 @@ class Connection:
         if reply:
             self._transmit(reply)
 
-    def _unstamped(self, capture: Capture, now: int) -> None:
+    def _settle(self, capture: Capture) -> None:
+        """Parse what was read, and see whether that was all."""
+        try:
+            capture.settle()
+        except Exception as error:  # whatever httptools raises: the answer can't be read on
+            self._end(failure_of(error))
+            return
+        if capture.complete:
+            self._end(None)
+        elif len(capture.payload) >= _SHIP_AT:
+            self._owner.fragment(capture.timeline.index, capture.take())
+
+    def _unstamped(self, capture: Capture, now: int) -> bytes:
         """The first reads of a connection can lack the kernel's stamp; the time of the read stands in."""
-        capture.stamps += pack_stamp(now)
         capture.timeline.unstamped += 1
+        return pack_stamp(now)
 
     def _unread(self, error: OSError) -> None:
         if not isinstance(error, BlockingIOError):
@@ -172,21 +175,27 @@ class Connection:
             self.close()
             self._owner.dropped(self)
             return
+        self._settle(capture)
+        if self._capture is not capture:  # it had all come; whoever uses the connection next notices
+            return
         capture.end_of_stream()
         words = "the server closed the connection" + ("" if capture.reads else " without a byte of answer")
         self._end(None if capture.complete else Failure("truncated", words))
 
     def _broken(self, error: Exception) -> None:
         if self._capture is not None:
-            self._end(failure_of(error))
+            self.cancel(failure_of(error))
         elif self._socket.fileno() >= 0:
             self.close()
             self._owner.dropped(self)
 
     def cancel(self, failure: Failure) -> None:
-        """Give up the request in flight: its timeline ends with `failure`, the connection closes."""
-        if self._capture is not None:
-            self._end(failure)
+        """Give up the request in flight: its timeline ends with `failure`, unless its end has been read already."""
+        capture = self._capture
+        if capture is not None:
+            self._settle(capture)
+            if self._capture is capture:
+                self._end(failure)
 
     def _end(self, failure: Failure | None) -> None:
         capture = self._capture
@@ -211,7 +220,7 @@ class Connection:
             self._timer.cancel()
             self._timer = None
         if self._socket.fileno() >= 0:
-            self._loop.remove_reader(self._socket)
+            self._intake.remove(self._socket)
             self._loop.remove_writer(self._socket)
             self._socket.close()
 
@@ -223,7 +232,9 @@ class Connection:
     def _check_limits(self) -> None:
         capture = self._capture
         self._timer = None
-        if capture is None:
+        if capture is not None:
+            self._settle(capture)
+        if capture is None or self._capture is not capture:
             return
         since_read = time_ns() - capture.reads[-1] if capture.has_body else None
         failure, wait = judge(self._limits, monotonic_ns() - capture.timeline.sent, since_read)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic_ns
 
+from loadgen.protocols.http import intake
 from loadgen.protocols.http.address import Address, tls_context
 from loadgen.protocols.http.connection import Connection
 from loadgen.protocols.http.dial import Dial
@@ -45,12 +46,15 @@ class Pool:
     """Carry calls over HTTP/1.1: `launch` sends at once over a connection that is ready.
 
     `reserve` connections are kept idle beside those in use, so that a request hardly ever has to open one. With
-    `fresh` each request opens its own, on purpose. `done(timeline)` is called once for each launch.
+    `fresh` each request opens its own, on purpose. `done(timeline)` is called once for each launch. `batched` lets
+    answers be read in small batches when many come in, which delays `done` by up to a millisecond.
     """
 
     def __init__(self, loop: AbstractEventLoop, addresses: Sequence[Address], limits: Limits, *, reserve: int,
-                 fresh: bool, done: Callable[[Timeline], None], fragment: Callable[[int, bytearray], None]) -> None:
+                 fresh: bool, done: Callable[[Timeline], None], fragment: Callable[[int, bytearray], None],
+                 batched: bool = False) -> None:
         self._loop = loop
+        self._intake = intake.make(loop, batched)
         self._limits = limits
         self._reserve = reserve
         self._fresh = fresh
@@ -109,6 +113,7 @@ class Pool:
             for connection in server.idle:
                 connection.close()
             server.idle.clear()
+        self._intake.close()
 
     # Opening.
 
@@ -145,7 +150,7 @@ class Pool:
             return
         self.counts.opened += 1
         self.counts.open += 1
-        connection = Connection(self._loop, self, dial, number, self._limits)
+        connection = Connection(self._loop, self._intake, self, dial, number, self._limits)
         if waiter is None:
             server.idle.append(connection)
         else:

@@ -29,7 +29,7 @@ def server(url: str) -> Iterator[str]:
     if url:
         yield url
         return
-    from tests.triton.server import running
+    from tests.tritonserver.server import running
 
     with running() as triton:
         yield triton.grpc

@@ -34,6 +34,7 @@ class MindIE(OpenAI):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.forces_length = self.takes_ignore_eos = self.endpoint in FORCED
+        self.marks_end = self.endpoint != "vllm-legacy"
         self.takes_only_ids = self.endpoint == "infer-token"
         self.options_field = "" if self.endpoint in FORCED else "parameters"
         self.speaks = SPEAKS.get(self.endpoint, "openai")

@@ -41,6 +41,7 @@ class Triton(ServiceBackend):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.protocol = "grpc" if self.endpoint == "grpc" else "http"
+        self.marks_end = self.endpoint != "generate"
         self.known: Model | None = None  # what the server tells of the model
         self.inputs: Inputs | None = None  # tensors that are not made of prompts
         self.shapes: Mapping[str, tuple[int, ...]] = {}

@@ -170,8 +170,8 @@ def _report(timeline: Timeline, findings: Findings) -> Iterator[str]:
         yield "byte by byte   the same"
         yield f"cut short      at {findings.cuts:,} places: never a success"
     if not findings.marks_end:
-        yield "note           this dialect has no sign of its own end: an answer that a server ends early, in good order, " \
-              "counts as a success"
+        yield ("note           this dialect has no sign of its own end: an answer that a server ends early, in good "
+               "order, counts as a success")
 
 
 def _shown(events: TokenEvents, texts: list[str]) -> Iterator[str]:

@@ -87,10 +87,9 @@ class Desk:
             ours, theirs = socket.socketpair()
             with theirs:
                 command = [sys.executable, "-m", "loadgen.engine.sender", str(theirs.fileno())]
-                # A session of its own: Linux shares out its processors by session first (autogroup), and a sender
-                # that shared ours with the desk would wait behind it and behind a busy server in another session.
-                process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
-                                           start_new_session=True)
+                # In our session on purpose: Linux shares out its processors by session first (autogroup), and a sender
+                # in one of its own waited up to seconds behind a server of many threads in another.
+                process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
             sender = _Sender(setup.sender, process, allowance=self._allowance)
             sender.link = Link(loop, ours, messages.ToDesk, self._hearing(sender), self._losing(sender))
             sender.link.send(setup)

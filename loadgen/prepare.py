@@ -167,8 +167,7 @@ def setups(plan: Plan, addresses: tuple[Address, ...], protocol: str = "http") -
     for number in range(count):
         share = limit // count + (number < limit % count)
         if load.concurrency:
-            ahead = reserve = math.ceil(share / len(addresses))
-            reserve = 0
+            ahead, reserve = math.ceil(share / len(addresses)), 0
         else:
             per_second = math.ceil(load.rate / count / len(addresses))
             ahead, reserve = min(max(8, per_second), _MOST_AHEAD, files // 2), max(8, per_second // 20)

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.engine import messages, pacer
-from loadgen.engine.link import Link
-from loadgen.engine.messages import Calls, Done, Finished, Fragment, Frames, Item, Pulse, Ready, Sent, Start, encode
+from loadgen.engine.messages import Calls, Done, Finished, Fragment, Item, Pulse, Ready, Sent, Start
 from loadgen.engine.watch import StallWatch, cpu_time, max_rss
+from loadgen.protocols.link import Frames, Link, encode
 from loadgen.types import Failure, Health, Timeline
 
 TO_DESK = [Ready(None), Ready(Failure("connect", "refused")), Sent([(1, 2, 3), (4, 5, -1)]),

@@ -12,7 +12,6 @@ from time import monotonic_ns
 from typing import Protocol
 
 from loadgen.engine import messages
-from loadgen.engine.link import Link
 from loadgen.engine.messages import (
     Calls,
     Cancel,
@@ -27,6 +26,7 @@ from loadgen.engine.messages import (
     Start,
     Stop,
 )
+from loadgen.protocols.link import Link
 from loadgen.types import CENSORED, Failure, Health, Timeline
 
 _LOOK_AHEAD = 3_000_000_000  # ns of schedule that a sender holds
@@ -230,8 +230,8 @@ class Desk:
             if sender.link is not None and not sender.lost:
                 sender.link.send(message)
 
-    def _hearing(self, sender: _Sender) -> Callable[[messages.ToSender | messages.ToDesk], None]:
-        def hear(message: messages.ToSender | messages.ToDesk) -> None:
+    def _hearing(self, sender: _Sender) -> Callable[[messages.ToDesk], None]:
+        def hear(message: messages.ToDesk) -> None:
             match message:
                 case Done(timeline):
                     sender.outstanding.pop(timeline.index, None)

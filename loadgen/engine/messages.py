@@ -1,16 +1,12 @@
-"""What desk and senders say to each other, and how it is framed: 4 bytes of length, then msgpack."""
+"""What desk and senders say to each other."""
 
 from __future__ import annotations
-
-from struct import Struct as Packing
 
 import msgspec
 
 from loadgen.protocols.http.address import Address
 from loadgen.protocols.http.limits import Limits
 from loadgen.types import Failure, Health, Timeline
-
-_LENGTH = Packing("=I")
 
 
 class Setup(msgspec.Struct, tag=True):
@@ -92,35 +88,3 @@ class Finished(msgspec.Struct, tag=True):
 
 ToSender = Setup | Calls | Start | Stop | Cancel
 ToDesk = Ready | Sent | Fragment | Done | Pulse | Finished
-
-_encoder = msgspec.msgpack.Encoder()
-
-
-def encode(message: ToSender | ToDesk) -> bytes:
-    """Frame one message."""
-    body = _encoder.encode(message)
-    return _LENGTH.pack(len(body)) + body
-
-
-class Frames:
-    """Cut a byte stream into framed messages of one direction."""
-
-    def __init__(self, kind: object) -> None:
-        self._decode = msgspec.msgpack.Decoder(kind).decode
-        self._buffer = bytearray()
-
-    def feed(self, data: bytes) -> list[ToSender | ToDesk]:
-        """Take bytes; give the messages they complete."""
-        buffer = self._buffer
-        buffer += data
-        found = []
-        at = 0
-        with memoryview(buffer) as view:
-            while len(buffer) - at >= 4:
-                (length,) = _LENGTH.unpack_from(buffer, at)
-                if len(buffer) - at - 4 < length:
-                    break
-                found.append(self._decode(view[at + 4:at + 4 + length]))
-                at += 4 + length
-        del buffer[:at]
-        return found

@@ -11,9 +11,9 @@ from time import monotonic_ns
 
 from loadgen.engine import carriers, messages, pacer
 from loadgen.engine.dispatch import Dispatch, Policy
-from loadgen.engine.link import Link
 from loadgen.engine.messages import Calls, Cancel, Done, Finished, Fragment, Pulse, Ready, Sent, Setup, Start, Stop
 from loadgen.engine.watch import StallWatch, cpu_time, max_rss, raise_file_limit
+from loadgen.protocols.link import Link
 from loadgen.types import Health, Timeline
 
 _REPORT_SENT_EVERY = 0.1
@@ -31,7 +31,7 @@ class Sender:
         self._orders = {Setup: self._set_up, Calls: self._take, Start: self._begin, Stop: self._stop,
                         Cancel: self._cancel}
 
-    def _obey(self, message: messages.ToSender | messages.ToDesk) -> None:
+    def _obey(self, message: messages.ToSender) -> None:
         self._orders[type(message)](message)  # type: ignore[operator]
 
     def _set_up(self, setup: Setup) -> None:

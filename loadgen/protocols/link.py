@@ -1,4 +1,4 @@
-"""A framed, non-blocking stream socket between desk and sender, on the event loop."""
+"""Framed messages over a stream socket on the event loop: 4 bytes of length, then msgpack."""
 
 from __future__ import annotations
 
@@ -6,17 +6,52 @@ import socket
 from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable
+from struct import Struct as Packing
+from typing import Any
 
-from loadgen.engine.messages import Frames, ToDesk, ToSender, encode
+import msgspec
 
+_LENGTH = Packing("=I")
 _READ_SIZE = 1 << 18
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """Frame one message."""
+    body = _encoder.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+class Frames:
+    """Cut a byte stream into framed messages of one direction; `kind` is the union of their types."""
+
+    def __init__(self, kind: object) -> None:
+        self._decode = msgspec.msgpack.Decoder(kind).decode
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Any]:
+        """Take bytes; give the messages they complete."""
+        buffer = self._buffer
+        buffer += data
+        found = []
+        at = 0
+        with memoryview(buffer) as view:
+            while len(buffer) - at >= 4:
+                (length,) = _LENGTH.unpack_from(buffer, at)
+                if len(buffer) - at - 4 < length:
+                    break
+                found.append(self._decode(view[at + 4:at + 4 + length]))
+                at += 4 + length
+        del buffer[:at]
+        return found
 
 
 class Link:
     """Send messages without ever blocking; `receive` is called with each that comes, `lost` once at the end."""
 
     def __init__(self, loop: AbstractEventLoop, sock: socket.socket, kind: object,
-                 receive: Callable[[ToSender | ToDesk], None], lost: Callable[[], None]) -> None:
+                 receive: Callable[[Any], None], lost: Callable[[], None]) -> None:
         sock.setblocking(False)
         self._loop = loop
         self._socket = sock
@@ -28,7 +63,7 @@ class Link:
         self.backlog = 0  # bytes that wait to be sent
         loop.add_reader(sock, self._read)
 
-    def send(self, message: ToSender | ToDesk) -> None:
+    def send(self, message: msgspec.Struct) -> None:
         """Queue a message and send what the socket takes."""
         if not self._open:
             return

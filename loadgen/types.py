@@ -26,6 +26,7 @@ FAILURES: Final = (
     "too_long",  # the prompt does not fit the model
     "backend",  # the backend's own code raised
     "sender_lost",  # the sender process died
+    "model_lost",  # the process of a local model died
     # The status codes of gRPC; one that it does not know counts as unknown.
     "grpc_cancelled",
     "grpc_unknown",

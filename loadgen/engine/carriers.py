@@ -9,6 +9,7 @@ from typing import Protocol
 from loadgen.engine.messages import Setup
 from loadgen.protocols.http import pool as http
 from loadgen.protocols.http2 import pool as http2
+from loadgen.protocols.local import pool as local
 from loadgen.types import Failure, Timeline
 
 
@@ -34,5 +35,7 @@ def make(setup: Setup, loop: AbstractEventLoop, done: Callable[[Timeline], None]
 
         return fallback.Pool(loop, setup.addresses, setup.limits, channels=setup.channels, done=done,
                              keep_alive=setup.keep_alive)
+    if setup.protocol == "local":
+        return local.Pool(loop, setup.addresses[0], setup.limits, done=done)
     return http.Pool(loop, setup.addresses, setup.limits, reserve=setup.reserve, fresh=setup.fresh, done=done,
                      fragment=fragment, batched=not setup.closed)

@@ -20,7 +20,7 @@ class Setup(msgspec.Struct, tag=True):
     fresh: bool  # each request opens its own connection
     limit: int  # most requests in flight; 0: no limit
     closed: bool  # closed loop: a request is due when a slot gets free
-    protocol: str = "http"  # or grpc, or grpcio
+    protocol: str = "http"  # or grpc, grpcio or local
     channels: int = 0  # HTTP/2 connections that requests share, to each address; 0: as many as are in flight
     keep_alive: int = 0  # ns of silence after which an HTTP/2 server is asked for a sign of life; 0: never
 

@@ -1,0 +1,1 @@
+"""Carries calls to a model in a process of its own on this machine, and stamps where tokens are born."""

@@ -1,0 +1,156 @@
+"""Jobs: what a model is asked in its own process, the queue in which it waits, and the instants of its tokens."""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections import deque
+from collections.abc import Callable, Mapping
+from time import monotonic_ns, time_ns
+from typing import Any
+
+import msgspec
+
+from loadgen.protocols.local.messages import Answer
+from loadgen.types import ABSENT, Failure
+
+_SECOND = 1_000_000_000
+
+
+class Job:
+    """One request, from its arrival to its end. Not for several threads, but for `dropped`.
+
+    `input` is a text, a list of token ids, or a list of messages; `limit` the most tokens to make; `options` are
+    generation options of this request alone. A token event is noted by `token` or `piece`, which stamp it, or by
+    `whole` for an answer that came in one piece; then `end` or `fail`, once.
+    """
+
+    __slots__ = ("_ended", "began", "counts", "dropped", "ids", "input", "input_tokens", "limit", "number", "options",
+                 "pieces", "received", "server", "stamps", "text", "usage")
+
+    def __init__(self, number: int, input: Any, limit: int, options: Mapping[str, Any],
+                 ended: Callable[[Job, str, Failure | None], None]) -> None:
+        self.number = number
+        self.input = input
+        self.limit = limit
+        self.options = options
+        self.received = monotonic_ns()
+        self.began = ABSENT  # when the model took it up
+        self.dropped = False  # nobody waits for it any more
+        self.stamps = array("q")  # CLOCK_REALTIME ns
+        self.counts = array("q")  # tokens of each event, where not every event has one
+        self.ids: list[int] = []
+        self.pieces: list[str] = []
+        self.text: str | None = None
+        self.input_tokens = ABSENT
+        self.usage = ABSENT  # output tokens as the model itself counts them
+        self.server: dict[str, int] = {}  # times of the model in ns, by the name of their metric
+        self._ended: Callable[[Job, str, Failure | None], None] | None = ended
+
+    def begin(self) -> None:
+        """Note that the model takes the job up: its time in the queue is over."""
+        self.began = monotonic_ns()
+        self.server["server_queue"] = self.began - self.received
+
+    def token(self, token_id: int, at: int = 0) -> None:
+        """Note one token; `at` is when it was there, CLOCK_REALTIME ns, now if not given."""
+        self.stamps.append(at or time_ns())
+        self.ids.append(token_id)
+
+    def tokens(self, token_ids: list[int], at: int = 0) -> None:
+        """Note an event of several tokens."""
+        if not self.counts:
+            self.counts.extend([1] * len(self.stamps))
+        self.stamps.append(at or time_ns())
+        self.counts.append(len(token_ids))
+        self.ids += token_ids
+
+    def piece(self, text: str) -> None:
+        """Note a token event of which only the text is known."""
+        self.stamps.append(time_ns())
+        self.pieces.append(text)
+
+    def whole(self, text: str) -> None:
+        """Note an answer that came in one piece, now."""
+        self.stamps.append(time_ns())
+        self.text = text
+
+    def end(self, reason: str) -> None:
+        """End with a finish reason; what comes after the first end is nothing."""
+        self._end(reason, None)
+
+    def fail(self, kind: str, detail: str, type: str = "") -> None:
+        """End with a failure of one of the classes of loadgen.types.FAILURES."""
+        self._end("", Failure(kind, detail, type))
+
+    def _end(self, reason: str, failure: Failure | None) -> None:
+        if self._ended is not None:
+            ended, self._ended = self._ended, None
+            ended(self, reason, failure)
+
+
+def answer_of(job: Job, reason: str, failure: Failure | None) -> Answer:
+    """Put an ended job into the form in which its sender and the desk read it."""
+    stamps = array("q", bytes(16 * len(job.stamps)))
+    stamps[::2] = array("q", (at // _SECOND for at in job.stamps))
+    stamps[1::2] = array("q", (at % _SECOND for at in job.stamps))
+    said = {"ids": job.ids, "counts": job.counts.tolist(), "pieces": job.pieces, "text": job.text, "reason": reason,
+            "input_tokens": job.input_tokens, "usage": job.usage, "server": job.server}
+    return Answer(job.number, monotonic_ns(), stamps.tobytes(), job.stamps.tobytes(),
+                  array("q", range(1, len(job.stamps) + 1)).tobytes(), msgspec.json.encode(said), failure)
+
+
+class Jobs:
+    """The queue between the thread that reads the socket and the model. `wake` is called after each change."""
+
+    def __init__(self) -> None:
+        self._queue: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._wake: Callable[[], None] | None = None
+
+    def put(self, job: Job) -> None:
+        """Add a job."""
+        with self._changed:
+            self._queue.append(job)
+            self._changed.notify()
+        if self._wake is not None:
+            self._wake()
+
+    def take(self, most: int, wait: bool = True) -> list[Job]:
+        """Take from 1 to `most` jobs that somebody waits for, oldest first; [] once the queue is closed.
+
+        Without `wait`, [] also if there is none now.
+        """
+        with self._changed:
+            while True:
+                found: list[Job] = []
+                while self._queue and len(found) < most and not self._closed:
+                    job = self._queue.popleft()
+                    if job.dropped:
+                        job.end("dropped")
+                    else:
+                        found.append(job)
+                if found or self._closed or not wait:
+                    break
+                self._changed.wait()
+        for job in found:
+            job.begin()
+        return found
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Let `wake` be called, from another thread, whenever there may be something to take, and on closing."""
+        self._wake = wake
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is wanted any more."""
+        return self._closed
+
+    def close(self) -> None:
+        """Give nothing out any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._wake is not None:
+            self._wake()

@@ -1,0 +1,40 @@
+"""What a sender and the process of a model say to each other."""
+
+from __future__ import annotations
+
+import msgspec
+
+from loadgen.types import ABSENT, Failure
+
+
+class Ask(msgspec.Struct, tag=True):
+    """A request: `data` is the body of its Call."""
+
+    number: int  # of the sender's own, so that an attempt is not taken for the one before
+    data: bytes
+
+
+class Drop(msgspec.Struct, tag=True):
+    """Nobody waits for this request any more."""
+
+    number: int
+
+
+class Answer(msgspec.Struct, tag=True):
+    """A request has ended.
+
+    `stamps`, `reads` and `offsets` are those of a Timeline, one element a token event; the i-th offset is i + 1, since
+    the events are in `payload` all together. `end` is CLOCK_MONOTONIC ns.
+    """
+
+    number: int
+    end: int = ABSENT
+    stamps: bytes = b""
+    reads: bytes = b""
+    offsets: bytes = b""
+    payload: bytes = b""
+    failure: Failure | None = None
+
+
+ToModel = Ask | Drop
+ToSender = Answer

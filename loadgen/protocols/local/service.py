@@ -1,0 +1,92 @@
+"""The side of the model: takes requests from senders' sockets into its queue, and sends back what has ended."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+
+import msgspec
+
+from loadgen.protocols.link import Frames, encode
+from loadgen.protocols.local.jobs import Job, Jobs, answer_of
+from loadgen.protocols.local.messages import Ask, Drop, ToModel
+from loadgen.types import Failure
+
+_READ_SIZE = 1 << 18
+
+
+class Service:
+    """Serve senders at a listening socket, with a thread that reads and one that writes for each of them.
+
+    The model's own thread does neither: it takes from `jobs`, and ends a job without waiting for anybody.
+    """
+
+    def __init__(self, listening: socket.socket, jobs: Jobs) -> None:
+        self._listening = listening
+        self._jobs = jobs
+
+    def start(self) -> None:
+        """Begin to accept, in a thread of its own."""
+        threading.Thread(target=self._accept, name="accept", daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listening.accept()
+            except OSError:
+                return  # closed
+            _Peer(sock, self._jobs).start()
+
+
+class _Peer:
+    """One sender."""
+
+    def __init__(self, sock: socket.socket, jobs: Jobs) -> None:
+        self._socket = sock
+        self._jobs = jobs
+        self._open: dict[int, Job] = {}
+        self._out: queue.SimpleQueue[tuple[Job, str, Failure | None]] = queue.SimpleQueue()
+
+    def start(self) -> None:
+        threading.Thread(target=self._read, name="requests", daemon=True).start()
+        threading.Thread(target=self._write, name="answers", daemon=True).start()
+
+    def _read(self) -> None:
+        frames = Frames(ToModel)
+        while True:
+            try:
+                data = self._socket.recv(_READ_SIZE)
+            except OSError:
+                data = b""
+            if not data:
+                break
+            for message in frames.feed(data):
+                self._take(message)
+        for job in list(self._open.values()):  # its sender has gone
+            job.dropped = True
+
+    def _take(self, message: Ask | Drop) -> None:
+        if isinstance(message, Drop):
+            job = self._open.get(message.number)
+            if job is not None:
+                job.dropped = True
+            return
+        asked = msgspec.json.decode(message.data)
+        job = Job(message.number, asked["input"], asked["limit"], asked["options"], self._ended)
+        self._open[message.number] = job
+        self._jobs.put(job)
+
+    def _ended(self, job: Job, reason: str, failure: Failure | None) -> None:
+        self._open.pop(job.number, None)
+        self._out.put((job, reason, failure))
+
+    def _write(self) -> None:
+        while True:
+            job, reason, failure = self._out.get()
+            if job.dropped:
+                continue
+            try:
+                self._socket.sendall(encode(answer_of(job, reason, failure)))
+            except OSError:
+                return

@@ -32,6 +32,20 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A model that is loaded into a process of its own instead of asking a server; "" and 0 are its class's default."""
+
+    path: str = ""  # directory of weights and tokenizer
+    max_seq_len: int = 0  # most tokens of prompt and answer together
+    batch_size: int = 0  # most requests that are answered together
+    batching: str = ""  # static | continuous
+    device: str = ""  # cpu, cuda, cuda:1
+    dtype: str = ""  # bfloat16, float16, float32
+    trust_remote_code: bool = False
+    engine: Mapping[str, Any] = field(default_factory=dict)  # arguments of the engine below, such as vLLM's
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """When to send. `rate` is open loop, `concurrency` closed loop; exactly one of them is set."""
 
@@ -65,6 +79,8 @@ class Workload:
     shapes: tuple[str, ...] = ()  # "name:3,224,224" for tensors of variable shape
     token_ids: bool = False  # send ids where the server takes them
     shared_prefix: int = 0  # tokens that all prompts have in common
+    images: str = ""  # file, directory, data: or http(s) URL, or "synthetic:WxH": what goes with each prompt
+    images_per_request: int = 1
     seed: int | None = None  # None: the load's
 
 
@@ -112,6 +128,7 @@ class Plan:
     """One run, whole."""
 
     target: Target = field(default_factory=Target)
+    model: LocalModel = field(default_factory=LocalModel)
     load: Load = field(default_factory=Load)
     workload: Workload = field(default_factory=Workload)
     timeouts: Timeouts = field(default_factory=Timeouts)

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from loadgen.types import ABSENT, Request, UsageError
+from loadgen.workload.images import as_url
 from loadgen.workload.lengths import Lengths
 
 PROMPT_KEYS: Final = ("prompt", "text", "input", "question")
@@ -112,15 +113,28 @@ def request_of(data: Mapping[str, Any], where: str) -> Request:
     body = data.get("body") or {}
     if not isinstance(body, dict):
         raise UsageError(f"{where}: body is no object: write generation options as {{\"temperature\": 0}}")
+    images = _images_of(data, where)
     messages = data.get("messages")
     if messages is not None:
         good = isinstance(messages, list) and messages and all(
             isinstance(message, dict) and "role" in message for message in messages)
         if not good:
             raise UsageError(f"{where}: messages must be a list of objects with a role: write {FORM}")
-        return Request(0, messages=tuple(messages), max_output_tokens=asked, body=body)
+        return Request(0, messages=tuple(messages), images=images, max_output_tokens=asked, body=body)
     for key in PROMPT_KEYS:
         if isinstance(data.get(key), str) and data[key]:
-            return Request(0, prompt=data[key], max_output_tokens=asked, body=body)
+            return Request(0, prompt=data[key], images=images, max_output_tokens=asked, body=body)
     given = ", ".join(list(data)[:6]) or "nothing"
     raise UsageError(f"{where}: no prompt (the line has {given}): write {FORM}")
+
+
+def _images_of(data: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """Read the images of a line, files below the folder of the prompts file. Raises UsageError that names one."""
+    given = data.get("images", ())
+    given = [given] if isinstance(given, str) else given
+    if not isinstance(given, list | tuple) or not all(isinstance(one, str) and one for one in given):
+        raise UsageError(f"{where}: images must be a list of files, data: URLs or base64")
+    try:
+        return tuple(as_url(one, Path(where.rpartition(":")[0]).parent) for one in given)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None

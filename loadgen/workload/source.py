@@ -10,6 +10,7 @@ from loadgen import plan
 from loadgen.types import Request, UsageError
 from loadgen.workload import lengths, tokens
 from loadgen.workload.datasets import make as make_dataset
+from loadgen.workload.images import Images, WithImages
 from loadgen.workload.jsonl import Prompts
 from loadgen.workload.synthetic import Synthetic
 
@@ -39,6 +40,16 @@ def make(workload: plan.Workload, load_seed: int = 0, *, tokenizer: str = "", ch
     prompts are those of the content alone. Raises UsageError for what can't be made.
     """
     seed = load_seed if workload.seed is None else workload.seed
+    source = _texts(workload, seed, tokenizer, chat)
+    if not workload.images:
+        return source
+    if not chat:
+        raise UsageError("--images need messages to go with: leave --endpoint out, or write --endpoint chat")
+    return WithImages(source, Images(workload.images, seed), workload.images_per_request)
+
+
+def _texts(workload: plan.Workload, seed: int, tokenizer: str, chat: bool) -> Source:
+    """Make the source of prompts, without images."""
     name = workload.tokenizer or tokenizer
     vocabulary = tokens.Vocabulary.of(tokens.load(name), special=not chat) if name else None
     outputs = lengths.parse(workload.output_tokens, seed, "output")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import monotonic_ns
 
-from loadgen.backends.contract import ServiceBackend
-from loadgen.backends.registry import told
+from loadgen.backends.contract import Backend
+from loadgen.backends.errors import told
 from loadgen.clock import sample_offset
 from loadgen.phases import Phases
 from loadgen.protocols.grpc import answer
@@ -31,7 +31,7 @@ from loadgen.types import (
 class Ledger:
     """Take what senders report (engine.desk.Handler); `flush` folds and writes what has come since the last time."""
 
-    def __init__(self, backend: ServiceBackend, phases: Phases, recorder: Recorder, writer: RunWriter,
+    def __init__(self, backend: Backend, phases: Phases, recorder: Recorder, writer: RunWriter,
                  logs: Sequence[str], outputs: bool, retries: Retries | None = None) -> None:
         self._backend = backend
         self._phases = phases

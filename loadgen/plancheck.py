@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from loadgen import localcheck
 from loadgen.plan import Plan, Workload
 from loadgen.secrets import KEY_VARIABLE, MASK
 from loadgen.types import UsageError
@@ -72,7 +73,7 @@ def check_url(url: str, bare: bool = False) -> str:
 
 def _target(plan: Plan) -> Iterator[str]:
     target = plan.target
-    if not target.url:
+    if not target.url and not localcheck.is_local(plan):
         yield "no server was given: write --url http://host:8000, or url under [target]"
     bare = target.backend == "triton" and target.endpoint in ("", "grpc")
     yield from filter(None, (check_url(url, bare) for url in target.url))
@@ -143,6 +144,10 @@ def _workload(plan: Plan) -> Iterator[str]:
         yield f"the shared prefix {work.shared_prefix} is negative: write a number of tokens, 0 for none"
     if work.seed is not None and work.seed < 0:
         yield f"the workload's seed {work.seed} is negative: write a whole number, 0 or more"
+    if work.images_per_request < 1:
+        yield f"{work.images_per_request} images can't go with a request: write 1 or more, or leave --images out"
+    elif work.images_per_request > 1 and not work.images:
+        yield "--images-per-request says how many of --images go with a prompt: add --images DIR"
     given, *others = [flag for flag in ("--prompts", "--datasets", "--input-data")
                       if getattr(work, flag[2:].replace("-", "_"))] or [""]
     if others:
@@ -187,4 +192,4 @@ def _timeouts(plan: Plan) -> Iterator[str]:
 
 
 _RULES: Final[tuple[Callable[[Plan], Iterator[str]], ...]] = (
-    _target, _policy, _arrivals, _length, _workload, _tls, _timeouts, _judgement)
+    _target, localcheck.rule, _policy, _arrivals, _length, _workload, _tls, _timeouts, _judgement)

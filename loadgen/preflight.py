@@ -46,6 +46,8 @@ def check_fit(told: Mapping[str, Any], source: Source) -> str:
     if some don't fit, and raises UsageError with the numbers if none does.
     """
     most_input, most = told.get("max_input_tokens"), told.get("max_total_tokens")
+    if most_input is None and most is None:
+        return ""
     count = min(SAMPLE, source.count or SAMPLE)
     lengths = [_lengths(source.request(index)) for index in range(count)]
     long = [(given, asked) for given, asked in lengths

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from loadgen import schedule
-from loadgen.backends.contract import ServiceBackend
-from loadgen.backends.registry import told
+from loadgen.backends.contract import Backend
+from loadgen.backends.errors import told
 from loadgen.engine.messages import Item, Setup
 from loadgen.engine.watch import raise_file_limit
 from loadgen.phases import Phases
@@ -93,7 +93,7 @@ class Calls:
     if it raises for each of a closed loop's. `deadline` (ns, 0 for none) goes with the calls whose protocol has one.
     """
 
-    def __init__(self, course: Course, source: Source, backend: ServiceBackend, addresses: tuple[Address, ...],
+    def __init__(self, course: Course, source: Source, backend: Backend, addresses: tuple[Address, ...],
                  note: Callable[[int, Request], None], reject: Callable[[int, int, Exception], None],
                  deadline: int = 0) -> None:
         self._course = course
@@ -124,6 +124,8 @@ class Calls:
             yield Item(index, due, index % len(self._addresses), data)
 
     def _encode(self, call: Call, address: Address) -> bytes:
+        if self._backend.protocol == "local":
+            return call.body
         if self._backend.protocol == "grpc":
             return grpc_request.encode(call, address.authority, address.prefix, secure=bool(address.server_name),
                                        timeout=self._deadline)

@@ -12,14 +12,14 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from loadgen import control, planfile, preflight, prepare, slo, triton, workload
+from loadgen import control, local, planfile, preflight, prepare, slo, triton, workload
 from loadgen.backends import registry
-from loadgen.backends.contract import ServiceBackend
+from loadgen.backends.contract import Backend
 from loadgen.backends.triton import Triton
 from loadgen.conductor import Conductor, View
 from loadgen.engine.desk import Desk
@@ -33,12 +33,13 @@ from loadgen.retry import Retries
 from loadgen.secrets import secrets_of
 from loadgen.store import RunReader, RunWriter, StorageFull
 from loadgen.summary import build
-from loadgen.triton import Watch
 from loadgen.types import UsageError, Window
 from loadgen.workload import Source
 
 LOGGED = ("ttft", "ttft_scheduled", "itl", "tpot", "e2e", "e2e_scheduled", "lag")
 """Metrics with an interval histogram log."""
+MODEL_LOG = "model.log"
+"""What the process of a local model printed, in the directory of its run."""
 
 
 def execute(plan: Plan, view: View) -> tuple[Report, Path]:
@@ -46,7 +47,7 @@ def execute(plan: Plan, view: View) -> tuple[Report, Path]:
 
     Raises UsageError for everything that can be seen to be wrong before the clock starts.
     """
-    view.start(f"{plan.target.backend}   {'  '.join(plan.target.url)}")
+    view.start(f"{plan.target.backend}   {'  '.join(plan.target.url) or plan.model.path}")
     try:
         result: tuple[Report, Path] = _runner()(_run(plan, view))
         return result
@@ -62,16 +63,40 @@ def _runner() -> Callable[[Any], Any]:
     return uvloop.run
 
 
+@dataclass(frozen=True, slots=True)
+class _Met:
+    """Who is measured, as known before the clock starts. `watch` asks it what it counted meanwhile."""
+
+    backend: Backend
+    addresses: tuple[Address, ...]
+    plan: Plan
+    watch: triton.Watch | local.Watch | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+
 async def _run(plan: Plan, view: View) -> tuple[Report, Path]:
-    backend, addresses, plan, watch = _meet(plan, view)
+    if not registry.is_local(plan.target.backend):
+        return await _measure(_meet(plan, view), view)
+    backend = registry.make_local(plan.target)
+    addresses, plan, watch = await local.meet(plan, backend, view.warn)
+    try:
+        return await _measure(_Met(backend, addresses, plan, watch, {"model": watch.loaded}), view)
+    finally:
+        watch.close()
+
+
+async def _measure(met: _Met, view: View) -> tuple[Report, Path]:
+    backend, addresses, plan, watch = met.backend, met.addresses, met.plan, met.watch
     source = _source(plan, backend)
     backend.tokenizer = source.count_tokens
-    told = _limits(plan, backend, source, addresses, view)
+    told = _limits(met, source, view)
     plan = prepare.with_count(plan, source)
     course = prepare.chart(plan.load)
     setups = prepare.setups(plan, addresses, backend.protocol)
     gates = slo.expand(plan.judgement.slo)
     writer = RunWriter(_directory(plan), secrets_of(plan))
+    if isinstance(watch, local.Watch):
+        watch.keep = writer.dir / MODEL_LOG
     resolved = _resolved(plan, course, source, backend, told)
     record = {"schema": SCHEMA, **planfile.to_dict(plan), "resolved": resolved}
     writer.write_plan(record)
@@ -109,15 +134,12 @@ def _telling(view: View) -> Iterator[None]:
         view.warn(str(error))
 
 
-Met = tuple[ServiceBackend, tuple[Address, ...], Plan, Watch | None]
-
-
-def _meet(plan: Plan, view: View) -> Met:
+def _meet(plan: Plan, view: View) -> _Met:
     """Wait for the server, ask what it serves, and try one request; the Watch knows what the server counts from then.
     """
     backend = registry.make(plan.target)
     if isinstance(backend, Triton):
-        return backend, *triton.meet(plan, backend, view.warn)
+        return _Met(backend, *triton.meet(plan, backend, view.warn))
     addresses = control.wait_ready(plan, backend)
     if not plan.target.model and backend.models_path:
         model, note = control.discover_model(plan, backend, addresses[0])
@@ -125,14 +147,17 @@ def _meet(plan: Plan, view: View) -> Met:
             view.warn(note)
         plan = replace(plan, target=replace(plan.target, model=model))
         backend = registry.make(plan.target)
+    told: dict[str, Any] = {}
     if plan.target.probe:
         odd = control.probe(plan, backend, addresses[0])
         if odd:
             view.warn(odd)
-    return backend, addresses, plan, None
+        if backend.protocol == "http":
+            told = preflight.facts(backend, partial(control.look, plan, addresses[0]))
+    return _Met(backend, addresses, plan, told=told)
 
 
-def _source(plan: Plan, backend: ServiceBackend) -> Source:
+def _source(plan: Plan, backend: Backend) -> Source:
     """Make the source of what is asked: tensors, if the backend was given any, else prompts."""
     if isinstance(backend, Triton):
         if backend.inputs is not None:
@@ -143,16 +168,12 @@ def _source(plan: Plan, backend: ServiceBackend) -> Source:
     return workload.make(plan.workload, plan.load.seed, chat=backend.endpoint == "chat")
 
 
-def _limits(plan: Plan, backend: ServiceBackend, source: Source, addresses: tuple[Address, ...],
-            view: View) -> dict[str, Any]:
-    """Ask the server for its limits, and hold the first requests against them; returns what it told of itself."""
-    if not plan.target.probe or backend.protocol != "http":
-        return {}
-    told = preflight.facts(backend, partial(control.look, plan, addresses[0]))
-    note = preflight.check_fit(told, source)
+def _limits(met: _Met, source: Source, view: View) -> Mapping[str, Any]:
+    """Hold the first requests against the limits that the server told; returns what it told of itself."""
+    note = preflight.check_fit(met.told, source)
     if note:
         view.warn(note)
-    return told
+    return met.told
 
 
 def _directory(plan: Plan) -> Path:
@@ -163,10 +184,11 @@ def _directory(plan: Plan) -> Path:
     return Path("runs") / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}-{name}-{load}"
 
 
-def _resolved(plan: Plan, course: Course, source: Source, backend: ServiceBackend,
+def _resolved(plan: Plan, course: Course, source: Source, backend: Backend,
               told: Mapping[str, Any]) -> dict[str, Any]:
     """What the plan left open and was decided for this run; ignored when plan.json runs again."""
     return {"window": asdict(course.window), "schedule": course.describe(plan.load),
+            **({"stamps": "model"} if backend.protocol == "local" else {}),
             "length": "forced" if backend.forces_length else "asked" if backend.takes_ignore_eos else "not forcible",
             "provenance": {
                 "loadgen": importlib.metadata.version("loadgen"), "python": platform.python_version(),

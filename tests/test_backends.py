@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from loadgen.backends import registry
-from loadgen.backends.contract import LocalBackend, ServiceBackend
+from loadgen.backends.contract import ServiceBackend
+from loadgen.backends.local import LocalBackend
 from loadgen.backends.openai import OpenAI
 from loadgen.backends.vllm import VLLM
 from loadgen.plan import Target
@@ -101,10 +102,12 @@ def test_backends_are_found_by_name_and_file(tmp_path: Path) -> None:
         "class Here(LocalBackend): pass\n"
     )
     assert registry.find(f"{file}:Mine").__name__ == "Mine"
+    assert registry.is_local(f"{file}:Here") and not registry.is_local(f"{file}:Mine")
+    with pytest.raises(UsageError, match="not a server"):
+        registry.find_service(f"{file}:Here")
     for name, words in (
         (f"{file}:Min", "backends there: Mine"),
         (f"{file}:Other", "derive it"),
-        (f"{file}:Here", "local backend"),
         (f"{tmp_path}/none.py:X", "no backend file"),
         (str(file), "name the class"),
         ("vlm", "did you mean vllm"),

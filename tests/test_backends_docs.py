@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from loadgen import models_file
+from loadgen import models_file, models_local
 from loadgen.backends import aisbench, registry
 from loadgen.cli import main
 from loadgen.plan import Plan, Target
@@ -24,6 +24,8 @@ from tests.runs import run
 
 PAGE = (Path(__file__).parent.parent / "docs" / "backends.md").read_text()
 CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+MODELS = (Path(__file__).parent.parent / "docs" / "models.md").read_text()
+MODELS_CODE = re.findall(r"```python\n(.*?)```", MODELS, re.DOTALL)
 """The backend of the page, and its test."""
 
 
@@ -47,7 +49,7 @@ def test_the_example_is_a_backend(tmp_path: Path) -> None:
 
 def test_every_built_in_backend_is_on_the_page() -> None:
     for name in registry.BUILT_IN:
-        assert f"| `{name}` |" in PAGE
+        assert re.search(rf"^\| .*`{name}`.* \|", PAGE, re.MULTILINE)
 
 
 def test_the_steps_of_the_page_lead_to_what_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -117,23 +119,29 @@ def test_the_test_of_the_page_passes(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_backend_takes_under_40_lines_and_a_config_file_under_20() -> None:
     assert len(CODE[0].splitlines()) < 40
-    models = (Path(__file__).parent.parent / "docs" / "models.md").read_text()
-    (config,) = re.findall(r"```python\n(.*?)```", models, re.DOTALL)
-    assert len(config.splitlines()) < 20
+    assert all(len(config.splitlines()) < 20 for config in MODELS_CODE)
 
 
 def test_the_config_file_of_the_page_loads(tmp_path: Path) -> None:
-    models = (Path(__file__).parent.parent / "docs" / "models.md").read_text()
-    (config,) = re.findall(r"```python\n(.*?)```", models, re.DOTALL)
-    (tmp_path / "my_models.py").write_text(config)
+    (tmp_path / "my_models.py").write_text(MODELS_CODE[0])
     (model,) = models_file.load(tmp_path / "my_models.py")
     plan = model.plan(Plan(), {})
     assert (plan.load.rate, plan.load.max_in_flight, plan.load.retry) == (10.0, 64, 2)
     assert registry.make(plan.target).generation_kwargs == {"temperature": 0.5}
 
 
+def test_the_local_model_of_the_page_loads(tmp_path: Path) -> None:
+    (tmp_path / "my_models.py").write_text(MODELS_CODE[1])
+    (model,) = models_file.load(tmp_path / "my_models.py")
+    plan = model.plan(Plan(), {})
+    assert (plan.model.path, plan.model.batch_size, plan.model.max_seq_len) == ("./model", 1, 2048)
+    assert (plan.workload.output_tokens, plan.load.concurrency) == ("100", 1)
+    loaded = registry.load_local(plan.target, plan.model)
+    assert loaded.generation_kwargs == {"temperature": 0.0}
+
+
 def test_every_field_of_a_config_file_is_on_its_page() -> None:
-    models = (Path(__file__).parent.parent / "docs" / "models.md").read_text()
     fields = {*models_file.OPTIONS, *models_file.SCORING, *models_file.REFUSED, *models_file.REFUSED_KWARGS,
-              *models_file.UNREAD, *aisbench.SERVICE} - {"custom_client"}
-    assert [name for name in fields if f"`{name}`" not in models] == []
+              *models_file.UNREAD, *aisbench.SERVICE, *aisbench.LOCAL, *models_local.KNOWN, *models_local.LAUNCHING,
+              *models_local.REFUSED} - {"custom_client"}
+    assert [name for name in fields if f"`{name}`" not in MODELS] == []

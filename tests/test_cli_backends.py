@@ -73,8 +73,9 @@ def test_one_backend_is_told_about_whole(name: str, capsys: pytest.CaptureFixtur
     code, said = tried(capsys, name)
     assert code == 0
     for endpoint in registry.find(name).endpoints:
-        assert re.search(rf"^{endpoint} +/\S+ +(forced|asked for) +(text|messages|token ids)", said, re.MULTILINE)
-    assert "e2e" in said
+        place = "in a process of its own" if registry.is_local(name) else r"/\S+"
+        assert re.search(rf"^{endpoint} +{place} +(forced|asked for) +(text|messages|token ids)", said, re.MULTILINE)
+    assert "loaded with --path" in said if registry.is_local(name) else "e2e" in said
 
 
 def test_a_backend_of_the_users_own_is_told_about(echo: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,8 +12,9 @@ LEVELS = {
     1: ("protocols", "engine", "workload", "mock"),
     2: ("backends", "rows", "recorder", "checks", "slo", "report", "summary", "timelines", "store"),
     3: ("reports",),
-    4: ("cli", "run", "planfile", "plancheck", "control", "preflight", "prepare", "ledger", "retry", "models_file",
-        "triton", "conductor", "progress", "__init__", "__main__"),
+    4: ("cli", "run", "planfile", "plancheck", "localcheck", "control", "preflight", "prepare", "ledger", "retry",
+        "models_file", "models_entry", "models_local", "triton", "local", "conductor", "progress", "__init__",
+        "__main__"),
 }
 LEVEL = {name: level for level, names in LEVELS.items() for name in names}
 SENDER_MUST_NOT_IMPORT = ("torch", "transformers", "pyarrow", "plotly", "rich", "aiohttp", "numpy")

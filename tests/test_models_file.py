@@ -177,8 +177,8 @@ def test_options_reach_the_class(tmp_path: Path) -> None:
     ("retry=True", ["retry", "True"]), ("max_out_len=0", ["max_out_len"]), ("host_port='80'", ["host_port", "'80'"]),
     ("stream='yes'", ["stream", "'yes'"]), ("model=7", ["model", "7"]),
     ("model='a', model_name='b'", ["model_name", "differs"]),
-    ("attr='local'", ["attr", "not measured yet", "service"]), ("attr='cloud'", ["attr", "'cloud'"]),
-    ("type=Local", ["local", "not measured yet"]), ("type=int", ["type", "derive it"]),
+    ("attr='local'", ["attr", "server's backend", "service"]), ("attr='cloud'", ["attr", "'cloud'"]),
+    ("type=Local, attr='service'", ["Local", "loaded here", "local"]), ("type=int", ["type", "derive it"]),
     ("type='Mine'", ["type", "derive it"]), ("type=ServiceBackend", ["type", "class of your own"]),
 ])
 def test_a_wrong_field_is_refused_by_name(fields: str, words: list[str], tmp_path: Path) -> None:
@@ -196,8 +196,8 @@ def test_a_wrong_field_is_refused_by_name(fields: str, words: list[str], tmp_pat
     (f"{HEAD}models = [dict(type=Mine), dict(type=Mine)]\n", ["models[1]", "'Mine'", "abbr"]),
     (f"{HEAD}def f():\n    class In(ServiceBackend): pass\n    return In\nmodels = [dict(type=f())]\n",
      ["type", "top of its file"]),
-    ("from ais_bench.benchmark.models import HuggingFacewithChatTemplate as H\nmodels = [dict(type=H)]\n",
-     ["not measured yet"]),
+    ("from ais_bench.benchmark.models import MindFormerModel as M\nmodels = [dict(type=M)]\n",
+     ["MindFormerModel", "no counterpart", "HuggingFacewithChatTemplate"]),
     ("from ais_bench.benchmark.models import VLLMFunctionCallAPIChat as F\nmodels = [dict(attr='service', type=F)]\n",
      ["VLLMFunctionCallAPIChat", "VLLMCustomAPIChat"]),
     ("from ais_bench.benchmark.models import BaseAPIModel\nclass Half(BaseAPIModel):\n"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen import planfile
-from loadgen.plan import Duration, Judgement, Load, Plan, Target, Timeouts, Tls, Where, Workload
+from loadgen.plan import Duration, Judgement, Load, LocalModel, Plan, Target, Timeouts, Tls, Where, Workload
 from loadgen.secrets import secrets_of
 from loadgen.types import UsageError
 
@@ -42,8 +42,8 @@ def sections(kind: type) -> st.SearchStrategy[Any]:
     return st.builds(kind, **found)
 
 
-plans = st.builds(Plan, sections(Target), sections(Load), sections(Workload), sections(Timeouts), sections(Tls),
-                  sections(Judgement), sections(Where))
+plans = st.builds(Plan, sections(Target), sections(LocalModel), sections(Load), sections(Workload),
+                  sections(Timeouts), sections(Tls), sections(Judgement), sections(Where))
 
 
 @given(plans)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from loadgen.backends.contract import ServiceBackend
+from loadgen.backends.local import LocalBackend
 from loadgen.types import Output, Request, Timeline, TokenEvents, UsageError
 
 ROOTS: Final = ("ais_bench", "mmengine")
@@ -27,10 +29,16 @@ SERVICE: Final[Mapping[str, tuple[str, str, bool]]] = {  # our backend, its endp
     "TritonCustomAPIStream": ("mindie", "triton", True),
     "MindieStreamApi": ("mindie", "infer", True),
 }
-LOCAL: Final = ("HuggingFace", "HuggingFaceCausalLM", "HuggingFaceBaseModel", "HuggingFacewithChatTemplate",
-                "HuggingFaceQwen2VLwithChatTemplate", "VLLMOfflineVLModel", "MindFormerModel")
+LOCAL: Final[Mapping[str, tuple[str, str]]] = {  # our backend, its endpoint
+    "HuggingFacewithChatTemplate": ("hf", "chat"),
+    "HuggingFace": ("hf", "completions"),
+    "HuggingFaceCausalLM": ("hf", "completions"),
+    "HuggingFaceBaseModel": ("hf", "completions"),
+    "HuggingFaceQwen2VLwithChatTemplate": ("hf-vl", "chat"),
+    "VLLMOfflineVLModel": ("vllm-offline-vl", "chat"),
+}
 
-Find = Callable[[str], type[ServiceBackend]]
+Find = Callable[[str], type[ServiceBackend] | type[LocalBackend]]
 
 
 class BaseAPIModel(ServiceBackend):
@@ -58,6 +66,22 @@ class BaseAPIModel(ServiceBackend):
         if self.ends_with_message and self.stream and whole:
             timeline = replace(timeline, payload=bytes(timeline.payload) + b"data: [DONE]\n\n")
         return super().decode(timeline, request)
+
+
+class BaseModel(LocalBackend):
+    """What AISBench's local models derive from: `generate` is given a list of inputs, in AISBench's form."""
+
+    takes_lists = True
+
+    def __init__(self, path: str = "", max_seq_len: int = 2048, tokenizer_only: bool = False, meta_template: Any = None,
+                 generation_kwargs: Mapping[str, Any] | None = None, sync_rank: bool = False, **kwargs: Any) -> None:
+        super().__init__(path, max_seq_len, tokenizer_only, generation_kwargs)
+        self.logger = logging.getLogger(f"loadgen.backends.{type(self).__name__}")
+        self.eos_token_id: Any = None
+        self.sync_rank = sync_rank
+
+    def adapt(self, input: Any) -> Any:
+        return prompt_list(input)
 
 
 class StockModel(BaseAPIModel):
@@ -186,7 +210,12 @@ class _Module(ModuleType):
             raise AttributeError(name)
         if name in SERVICE:
             return _stock(name, self._find)
-        known: dict[str, Any] = {"BaseAPIModel": BaseAPIModel, "Output": Output, "RequestOutput": Output,
+        if name in LOCAL:
+            backend, endpoint = LOCAL[name]
+            return type(name, (self._find(backend),), {"endpoints": (endpoint,), "aisbench": name,
+                                                       "__doc__": f"AISBench's {name}, by the backend {backend}."})
+        known: dict[str, Any] = {"BaseAPIModel": BaseAPIModel, "BaseModel": BaseModel, "BaseLMModel": BaseModel,
+                                 "Output": Output, "RequestOutput": Output,
                                  "PromptList": list, "read_base": contextlib.nullcontext}
         return known.get(name) or Absent(name)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,6 +15,20 @@ from loadgen.backends.dialect import Input, Messages
 from loadgen.backends.driving import plain
 from loadgen.protocols import sse
 from loadgen.types import Call, Output, Request, Timeline, TokenEvents, UsageError
+
+
+class Backend(Protocol):
+    """What the desk needs of a backend, be it a server's dialect or a model in a process of its own."""
+
+    protocol: str
+    endpoint: str
+    stream: bool
+    forces_length: bool
+    takes_ignore_eos: bool
+    tokenizer: Callable[[str], int] | None
+
+    def encode(self, request: Request) -> Call: ...
+    def decode(self, timeline: Timeline, request: Request) -> TokenEvents: ...
 
 
 class ServiceBackend:
@@ -137,7 +150,7 @@ class ServiceBackend:
         The body is that of get_request_body, then `self.body`, then the request's own; null removes a field. Raises
         UsageError for input that the endpoint can't take.
         """
-        body = self._request_body(_input_of(request), request.max_output_tokens, Output())
+        body = self._request_body(input_of(request), request.max_output_tokens, Output())
         for extra in (self.body, request.body):
             if extra:
                 body = with_options(body, extra, self.options_field)
@@ -183,31 +196,28 @@ class ServiceBackend:
         return self._path
 
 
-class LocalBackend(ABC):
-    """A model in this process. A subclass loads it in `__init__` and answers in `generate`."""
+def input_of(request: Request) -> Input:
+    """Return what get_request_body gets as input: images make a message of a prompt, or go into the last one.
 
-    def __init__(self, path: str = "", max_seq_len: int = 2048, tokenizer_only: bool = False,
-                 generation_kwargs: Mapping[str, Any] | None = None, model_kwargs: Mapping[str, Any] | None = None,
-                 trust_remote_code: bool = False, batch_size: int = 1, max_out_len: int = 128) -> None:
-        self.path, self.max_seq_len, self.tokenizer_only = path, max_seq_len, tokenizer_only
-        self.generation_kwargs, self.model_kwargs = dict(generation_kwargs or {}), dict(model_kwargs or {})
-        self.trust_remote_code, self.batch_size, self.max_out_len = trust_remote_code, batch_size, max_out_len
-
-    @abstractmethod
-    def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
-        """Answer `input` with at most `max_out_len` tokens."""
-
-
-def _input_of(request: Request) -> Input:
-    """Return what get_request_body gets as input: images make a message of a prompt."""
+    Raises UsageError for images with token ids.
+    """
+    if request.images:
+        return _with_images(request)
     if request.messages is not None:
         return [dict(message) for message in request.messages]
+    return request.prompt or "" if request.prompt_ids is None else list(request.prompt_ids)
+
+
+def _with_images(request: Request) -> Messages:
     if request.prompt_ids is not None:
-        return list(request.prompt_ids)
-    if not request.images:
-        return request.prompt or ""
+        raise UsageError("images go with texts and messages, not with token ids: leave --token-ids out")
     parts: Messages = [{"type": "image_url", "image_url": {"url": image}} for image in request.images]
-    return [{"role": "user", "content": [*parts, {"type": "text", "text": request.prompt or ""}]}]
+    if request.messages is None:
+        return [{"role": "user", "content": [*parts, {"type": "text", "text": request.prompt or ""}]}]
+    *before, last = (dict(message) for message in request.messages)
+    said = last.get("content")
+    last["content"] = [*parts, *([{"type": "text", "text": said}] if isinstance(said, str) else said or ())]
+    return [*before, last]
 
 
 def with_options(body: Mapping[str, Any], extra: Mapping[str, Any], inner: str = "") -> dict[str, Any]:

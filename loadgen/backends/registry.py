@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import importlib
 import importlib.metadata
 import importlib.util
 import inspect
 import sys
-import sysconfig
-import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from loadgen.backends import aisbench
-from loadgen.backends.contract import LocalBackend, ServiceBackend
-from loadgen.plan import Target
+from loadgen.backends.contract import ServiceBackend
+from loadgen.backends.errors import told
+from loadgen.backends.local import LocalBackend
+from loadgen.backends.local_answers import Local, check_endpoint
+from loadgen.plan import LocalModel, Target
 from loadgen.types import UsageError
 
 GROUP: Final = "loadgen.backends"
-_NOT_OWN: Final = (str(Path(__file__).parent.parent), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "<")
-"""Where files are that a user did not write: ours, Python's, installed packages."""
+MODEL_FIELDS: Final = tuple(field.name for field in dataclasses.fields(LocalModel))
 BUILT_IN: Final = {
     "openai": "loadgen.backends.openai:OpenAI",
     "triton": "loadgen.backends.triton:Triton",
     "vllm": "loadgen.backends.vllm:VLLM",
     "tgi": "loadgen.backends.tgi:TGI",
     "mindie": "loadgen.backends.mindie:MindIE",
+    "hf": "loadgen.backends.hf:HuggingFace",
+    "hf-vl": "loadgen.backends.hf_vl:HuggingFaceVL",
+    "vllm-offline": "loadgen.backends.vllm_offline:VLLMOffline",
+    "vllm-offline-vl": "loadgen.backends.vllm_offline_vl:VLLMOfflineVL",
 }
+Found = type[ServiceBackend] | type[LocalBackend]
 
 
 def names() -> dict[str, str]:
@@ -37,7 +43,7 @@ def names() -> dict[str, str]:
     return {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)} | BUILT_IN
 
 
-def find(name: str) -> type[ServiceBackend]:
+def find(name: str) -> Found:
     """Return the class of a backend: a built-in name, an entry point of `loadgen.backends`, or "path/to/file.py:Class".
 
     Raises UsageError if there is none, or if it is no backend.
@@ -62,13 +68,62 @@ def find(name: str) -> type[ServiceBackend]:
         raise UsageError(f"the backend {name!r} can't be loaded from {module}: {error}") from error
 
 
+def find_service(name: str) -> type[ServiceBackend]:
+    """Return the class of a server's backend, as find does; raises UsageError for a local one."""
+    found = find(name)
+    if issubclass(found, LocalBackend):
+        raise UsageError(f"{name} is a model in a process of its own, not a server: see `loadgen run --backend {name}`")
+    return found
+
+
+def is_local(name: str) -> bool:
+    """Say whether a backend is a model in a process of its own. Raises UsageError as find does."""
+    return issubclass(find(name), LocalBackend)
+
+
+def make_local(target: Target) -> Local:
+    """Make the desk's side of a local backend. Raises UsageError for an endpoint that it does not have."""
+    made = find(target.backend)
+    if not issubclass(made, LocalBackend):
+        raise UsageError(f"{target.backend} is a server's backend, and no model that could be loaded here")
+    check_endpoint(made, target.endpoint, target.backend)
+    return Local(made, target.endpoint, target.body, target.stream)
+
+
+def load_local(target: Target, model: LocalModel) -> LocalBackend:
+    """Load the model of a local backend, in this process. Raises UsageError that says why it can't be."""
+    made = find(target.backend)
+    if not issubclass(made, LocalBackend):
+        raise UsageError(f"{target.backend} is a server's backend, and no model that could be loaded here")
+    wanted = {**target.options, **{name: value for name in MODEL_FIELDS if (value := getattr(model, name))}}
+    if target.endpoint:
+        wanted["endpoint"] = target.endpoint
+    accepted = _accepted(made)
+    batch_size = wanted.get("batch_size", 0)
+    if accepted is not None and "batch_size" not in accepted:
+        wanted.pop("batch_size", None)
+    foreign = [name for name in wanted if accepted is not None and name not in accepted]
+    if foreign:
+        raise UsageError(f"the backend {target.backend} takes no {foreign[0]}: it takes "
+                         f"{', '.join(sorted(accepted or ()))}")
+    try:
+        backend = made(**wanted)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"the backend {target.backend} can't be made: {told(error)}") from error
+    if batch_size:  # also of a class whose constructor has no argument for it
+        backend.batch_size = batch_size
+    return backend
+
+
 def make(target: Target, **options: Any) -> ServiceBackend:
     """Make the backend of a target, which then carries its headers and body. `options` go to the constructor too.
 
     A class need not take every argument of ServiceBackend: what it doesn't is left at its default, but an endpoint
     that can't take effect raises UsageError, as do URLs that differ in their path.
     """
-    made = find(target.backend)
+    made = find_service(target.backend)
     if len({urlsplit(url).path.rstrip("/") for url in target.url}) > 1:
         raise UsageError(f"the URLs must have the same path, and differ: {', '.join(target.url)}")
     wanted = {**target.options, "model": target.model, "stream": target.stream, "api_key": target.api_key,
@@ -97,7 +152,7 @@ def takes(name: str, argument: str) -> bool:
     return accepted is None or argument in accepted
 
 
-def _accepted(made: type[ServiceBackend]) -> set[str] | None:
+def _accepted(made: Found) -> set[str] | None:
     """Return the names of the constructor's arguments, None if it takes any."""
     parameters = inspect.signature(made).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
@@ -128,25 +183,14 @@ def load(path: Path) -> ModuleType:
     return module
 
 
-def _class_of(module: ModuleType, class_name: str, name: str) -> type[ServiceBackend]:
+def _class_of(module: ModuleType, class_name: str, name: str) -> Found:
     """Return the backend class `class_name` of a module."""
     found = getattr(module, class_name, None)
-    if isinstance(found, type) and issubclass(found, ServiceBackend):
+    if isinstance(found, type) and issubclass(found, ServiceBackend | LocalBackend):
         return found
-    if isinstance(found, type) and issubclass(found, LocalBackend):
-        raise UsageError(f"{name}: {class_name} is a local backend, and `run` measures servers")
     if found is not None:
-        raise UsageError(f"{name}: {class_name} is no backend: derive it from loadgen.ServiceBackend")
-    others = [key for key, value in vars(module).items()
-              if isinstance(value, type) and issubclass(value, ServiceBackend) and value.__module__ == module.__name__]
+        raise UsageError(f"{name}: {class_name} is no backend: derive it from loadgen.ServiceBackend, or from "
+                         "loadgen.LocalBackend for a model that is loaded here")
+    others = [key for key, value in vars(module).items() if isinstance(value, type)
+              and issubclass(value, ServiceBackend | LocalBackend) and value.__module__ == module.__name__]
     raise UsageError(f"{name}: there is no class {class_name!r}; backends there: {', '.join(others) or 'none'}")
-
-
-def told(error: Exception) -> str:
-    """Tell an exception with the line it came from: in code of the user's own if there is any on the way."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith(_NOT_OWN)] or frames
-    where = f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
-    if isinstance(error, SyntaxError):
-        where = f"{error.filename}:{error.lineno}: "
-    return f"{where}{type(error).__name__}: {error}"

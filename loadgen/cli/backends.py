@@ -9,9 +9,12 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from loadgen.cli.flags import FLAGS
 from loadgen.types import UsageError
 
 WIDTH: Final = 110
+STREAMED: Final = "streamed: ttft, itl, tpot, e2e; with --no-stream an answer has one instant, its end: e2e alone"
+LOADED_HERE: Final = "loaded with --path DIR before the clock starts; every token is stamped where it is made"
 _EPILOG: Final = """\
 examples:
   loadgen backends                                            all of them
@@ -88,11 +91,12 @@ def about(name: str) -> list[str]:
     from loadgen.backends import registry
 
     made = registry.find(name)
-    rows = [("endpoint", "path, streamed", "output length", "prompts"), *_endpoints(name)]
+    where, told = ("model", LOADED_HERE) if registry.is_local(name) else ("path, streamed", STREAMED)
+    rows = [("endpoint", where, "output length", "prompts"), *_endpoints(name)]
     own = [f"--option {key}=...   {_default(parameter)}" for key, parameter in _options(made)]
     return [f"{name}   {registry.names().get(name, '')}".rstrip(), "", *_wrapped([inspect.getdoc(made) or ""]), "",
             *_columns(rows), "", *(["options of its own:", *own, ""] if own else []),
-            "streamed: ttft, itl, tpot, e2e; with --no-stream an answer has one instant, its end: e2e alone",
+            told,
             *(["length asked for: the server may stop earlier, so compare what was asked with what came"]
               if any(row[2] != "forced" for row in rows[1:]) else [])]
 
@@ -108,14 +112,26 @@ def _endpoints(name: str) -> list[tuple[str, str, str, str]]:
     from loadgen.backends import registry
     from loadgen.plan import Target
 
+    if registry.is_local(name):
+        return _local_endpoints(name)
     found = []
-    for endpoint in registry.find(name).endpoints:
+    for endpoint in registry.find_service(name).endpoints:
         chosen = endpoint if registry.takes(name, "endpoint") else ""
         backend = registry.make(Target(name, ("http://host",), "MODEL", chosen))
         length = "forced" if backend.forces_length else "asked for"
         prompts = "token ids" if backend.takes_only_ids else "messages" if endpoint == "chat" else "text"
         found.append((endpoint, backend.request_path(), length, prompts))
     return found
+
+
+def _local_endpoints(name: str) -> list[tuple[str, str, str, str]]:
+    """Return the same of a model that is loaded here; one of a user's own may have no endpoints."""
+    from loadgen.backends import registry
+
+    made = registry.find(name)
+    length = "forced" if made.forces_length else "asked for"
+    return [(endpoint or "-", "in a process of its own", length, "text" if endpoint == "completions" else "messages")
+            for endpoint in made.endpoints or ("",)]
 
 
 def _length(lengths: Sequence[str]) -> str:
@@ -126,7 +142,8 @@ def _options(made: type) -> Iterator[tuple[str, inspect.Parameter]]:
     """Yield the constructor's own arguments, beside those that every backend has."""
     from loadgen.backends.contract import ServiceBackend
 
-    common = inspect.signature(ServiceBackend.__init__).parameters
+    common = {*inspect.signature(ServiceBackend.__init__).parameters, *(flag.path.partition(".")[2] for flag in FLAGS
+                                                                         if flag.path.startswith("model."))}
     for key, parameter in inspect.signature(made).parameters.items():
         if key not in common and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             yield key, parameter

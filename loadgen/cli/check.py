@@ -13,7 +13,7 @@ import httptools
 
 from loadgen.backends import failures, registry
 from loadgen.backends.contract import ServiceBackend
-from loadgen.backends.registry import told
+from loadgen.backends.errors import told
 from loadgen.plan import Target
 from loadgen.types import ABSENT, Request, Timeline, TokenEvents, UsageError
 

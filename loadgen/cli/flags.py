@@ -17,6 +17,7 @@ Read = Callable[[str], Any]
 
 GROUPS: Final = {
     "target": "the server",
+    "model": "a model that is loaded here (hf, hf-vl, vllm-offline, vllm-offline-vl, your own)",
     "load": "when requests are sent",
     "workload": "what is asked",
     "timeouts": "how long to wait; 0s is for ever",
@@ -72,7 +73,7 @@ def _refuse_constant(name: str) -> None:
 _whole = partial(parse_count, least=0)
 
 FLAGS: Final = (
-    Flag("--backend", "target.backend", "NAME", "dialect: openai, vllm, or path/to/file.py:Class (openai)"),
+    Flag("--backend", "target.backend", "NAME", "a name of `loadgen backends`, or path/to/file.py:Class (openai)"),
     Flag("--url", "target.url", "URL", "where the server is; several are used in turn", repeat=tuple),
     Flag("--model", "target.model", "NAME", "model to ask for (the one that the server lists)"),
     Flag("--endpoint", "target.endpoint", "NAME", "chat or completions (the backend's default)"),
@@ -86,6 +87,17 @@ FLAGS: Final = (
     Flag("--metrics-url", "target.metrics_url", "URL", "metrics page, read before and after (triton: port 8002)"),
     Flag("--wait-ready", "target.wait_ready", "TIME", "wait so long for the server to become ready (0s)",
          parse_duration),
+
+    Flag("--path", "model.path", "DIR", "directory of the model and its tokenizer"),
+    Flag("--batch-size", "model.batch_size", "N", "most requests answered together (1, or as the engine decides)",
+         parse_count),
+    Flag("--batching", "model.batching", "HOW", "hf: static batches, or continuous (static)"),
+    Flag("--max-seq-len", "model.max_seq_len", "N", "most tokens of prompt and answer (the model's own)", parse_count),
+    Flag("--device", "model.device", "NAME", "cpu, cuda or cuda:1 (cuda if there is one)"),
+    Flag("--dtype", "model.dtype", "NAME", "bfloat16, float16 or float32 (the model's own)"),
+    Flag("--trust-remote-code", "model.trust_remote_code", "", "run code that comes with the model", read=None),
+    Flag("--engine", "model.engine", "KEY=JSON", "argument of the engine, such as max_num_seqs=16 of vLLM's",
+         read_body_field, dict),
 
     Flag("--rate", "load.rate", "N", "open loop: requests per second", parse_rate),
     Flag("--arrivals", "load.arrivals", "LAW", "poisson, constant or gamma (poisson)"),
@@ -117,6 +129,9 @@ FLAGS: Final = (
     Flag("--tokenizer", "workload.tokenizer", "NAME", "directory, tokenizer.json or name, for exact prompt lengths"),
     Flag("--token-ids", "workload.token_ids", "", "send token ids where the server takes them", read=None),
     Flag("--shared-prefix", "workload.shared_prefix", "N", "tokens that all prompts begin with (0)", _whole),
+    Flag("--images", "workload.images", "WHAT",
+         "file, directory or URL of images that go with prompts, or synthetic:640x480"),
+    Flag("--images-per-request", "workload.images_per_request", "N", "how many of them to a prompt (1)", parse_count),
     Flag("--prompt-seed", "workload.seed", "N", "seed of prompts and lengths (that of --seed)", _whole),
 
     Flag("--connect-timeout", "timeouts.connect", "TIME", "for a connection (10s)", parse_duration),

@@ -23,5 +23,5 @@ def build(recorder: Recorder, plan: Mapping[str, Any], schedule: Mapping[str, An
     return Report(
         verdict=judge(seen, notes(recorder, seen, end)), requests=numbers.requests(recorder),
         rates=numbers.rates(recorder, begin, end), metrics=numbers.metrics(recorder, seen.stream),
-        client=numbers.client(recorder), schedule=dict(schedule or {}), window=numbers.window(recorder, interrupted),
-        provenance=dict(provenance or {}), plan=dict(plan))
+        client=numbers.client(recorder, plan.get("resolved", {}).get("stamps", "")), schedule=dict(schedule or {}),
+        window=numbers.window(recorder, interrupted), provenance=dict(provenance or {}), plan=dict(plan))

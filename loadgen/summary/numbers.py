@@ -93,13 +93,16 @@ def _by_count(recorder: Recorder, begin: int, end: int) -> tuple[dict[str, int],
             "input_tokens": recorder.metrics["input_tokens"].total}, end - begin
 
 
-def client(recorder: Recorder) -> dict[str, Any]:
-    """Return how the client itself was doing; cpu in seconds, rss in bytes, stalls in ns."""
+def client(recorder: Recorder, stamps: str = "") -> dict[str, Any]:
+    """Return how the client itself was doing; cpu in seconds, rss in bytes, stalls in ns.
+
+    `stamps` says who stamped the tokens, if that was neither the kernel nor the sender.
+    """
     health, tally = recorder.health, recorder.measured
     desk = health.lines.get(ABSENT)
     last = max(recorder.last_end, recorder.window.start) + int(_SECOND)
     return {
-        "stamps": "kernel" if uses_kernel_stamps(recorder) else "user",
+        "stamps": stamps or ("kernel" if uses_kernel_stamps(recorder) else "user"),
         "coalesced": tally.coalesced / tally.events if tally.events else 0.0,
         "cpu_s": health.total("cpu") / _SECOND, "desk_cpu_s": desk.cpu / _SECOND if desk else 0.0,
         "elapsed_s": max((line.at for line in health.lines.values()), default=0) / _SECOND,

@@ -1,0 +1,207 @@
+"""Calls the `generate` of a local backend, whatever form it has, and notes what it says in the jobs that it is for."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from time import time_ns
+from typing import Any, Protocol
+
+from loadgen.backends.errors import told
+from loadgen.protocols.local.jobs import Job, Jobs
+
+
+class Model(Protocol):
+    """What this module knows of a local backend."""
+
+    batch_size: int
+    takes_lists: bool
+
+    def adapt(self, input: Any) -> Any: ...
+    def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any: ...
+
+
+def serve(backend: Model, jobs: Jobs) -> None:
+    """Answer jobs with `backend.generate` until their queue is closed."""
+    method = backend.generate
+    if inspect.isasyncgenfunction(method) or inspect.iscoroutinefunction(method):
+        asyncio.run(serve_async(jobs, backend.batch_size, lambda job: _answer_async(backend, job)))
+        return
+    while batch := jobs.take(max(1, backend.batch_size)):
+        for group in alike(batch):
+            answer(backend, group)
+
+
+def alike(batch: Sequence[Job]) -> Iterable[list[Job]]:
+    """Part a batch into those that one call of `generate` can be asked for: equal limits, equal options."""
+    groups: dict[tuple[int, str], list[Job]] = {}
+    for job in batch:
+        groups.setdefault((job.limit, json.dumps(job.options, sort_keys=True)), []).append(job)
+    return groups.values()
+
+
+def answer(backend: Model, group: Sequence[Job]) -> None:
+    """Answer alike jobs with one call."""
+    many = backend.takes_lists or backend.batch_size > 1
+    inputs = [backend.adapt(job.input) for job in group]
+    kwargs = dict(group[0].options)
+    if "streamer" in inspect.signature(backend.generate).parameters:
+        kwargs["streamer"] = Streamer(group, stops_of(getattr(backend, "eos_token_id", None)))
+    try:
+        said = backend.generate(inputs if many else inputs[0], group[0].limit, **kwargs)
+        if inspect.isgenerator(said) or isinstance(said, Iterator):
+            _follow(said, group, many)
+        else:
+            _take_whole(said, group)
+    except Exception as error:
+        for job in group:
+            job.fail("backend", told(error), type(error).__name__)
+
+
+def stops_of(ids: Any) -> frozenset[int]:
+    """Return token ids that end an answer as a set: of one id, of several, of None."""
+    if ids is None:
+        return frozenset()
+    return frozenset([ids] if isinstance(ids, int) else ids)
+
+
+def _take_whole(said: Any, group: Sequence[Job]) -> None:
+    """Note what was returned: a text for each job, unless its tokens were streamed already."""
+    texts = [said] if isinstance(said, str) or said is None else list(said)
+    if len(texts) != len(group) and not all(job.stamps for job in group):
+        raise TypeError(f"generate returned {len(texts)} answers to {len(group)} inputs")
+    for place, job in enumerate(group):
+        if not job.stamps and texts[place] is not None:
+            job.whole(_checked(texts[place]))
+        job.end(reason_of(job))
+
+
+def reason_of(job: Job) -> str:
+    """Say why an answer ended, as far as its token ids tell: "" where there are none."""
+    if not job.ids:
+        return ""
+    return "stop" if len(job.ids) < job.limit else "length"
+
+
+def _checked(text: Any) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"generate returned {type(text).__name__} as an answer: return a text, or yield pieces")
+    return text
+
+
+def _follow(said: Iterator[Any], group: Sequence[Job], many: bool) -> None:
+    """Note what a generator yields, until its end or until nobody waits for it any more."""
+    try:
+        for item in said:
+            at = time_ns()
+            parts = item if many else [item]
+            for job, part in zip(group, parts, strict=True):
+                note(job, part, at)
+            if all(job.dropped for job in group):
+                break
+    finally:
+        close = getattr(said, "close", None)
+        if close is not None:
+            close()
+    for job in group:
+        job.end(reason_of(job))
+
+
+def note(job: Job, part: Any, at: int) -> None:
+    """Note one part of an answer: a token id, a list of them, a piece of text; None and "" are nothing."""
+    if isinstance(part, str):
+        if part:
+            job.piece(part)
+    elif part is None:
+        return
+    elif isinstance(part, int):
+        job.token(part, at)
+    else:
+        ids = [int(one) for one in part]
+        if ids:
+            job.tokens(ids, at)
+
+
+class Streamer:
+    """What a `generate` that streams as transformers does is given: `put` is called with each token as it is made.
+
+    `put` takes a text, a token id, or an array with one id for each row; an array of two dimensions is the prompt. A
+    row ends after one of `stops`; what comes for it then is padding. Source of the protocol: transformers,
+    generation/streamers.py, BaseStreamer.
+    """
+
+    def __init__(self, group: Sequence[Job], stops: frozenset[int] = frozenset()) -> None:
+        self._group = group
+        self._stops = stops
+        self._ended = [False] * len(group)
+
+    def put(self, value: Any) -> None:
+        """Note a step: of every row that has not ended, one token."""
+        if isinstance(value, str):
+            note(self._group[0], value, 0)
+            return
+        if getattr(value, "ndim", 1) > 1:
+            if len(self._group) == 1:
+                self._group[0].input_tokens = int(value.shape[-1])
+            return
+        listed = value.tolist() if hasattr(value, "tolist") else value  # of an array on a device: waits for it
+        at = time_ns()
+        ids = [listed] if isinstance(listed, int) else listed
+        if len(self._group) == 1:
+            self._group[0].token(ids[0], at) if len(ids) == 1 else self._group[0].tokens(ids, at)
+            return
+        for row, token in enumerate(ids):
+            if not self._ended[row]:
+                self._group[row].token(token, at)
+                self._ended[row] = token in self._stops
+
+    def end(self) -> None:
+        """Nothing more comes."""
+
+
+async def serve_async(jobs: Jobs, most: int, answer: Callable[[Job], Awaitable[None]]) -> None:
+    """Run `answer` for each job as it comes, at most `most` at a time (0: any number), until the queue is closed."""
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+
+    def wake() -> None:
+        loop.call_soon_threadsafe(changed.set)
+
+    jobs.listen(wake)
+    running: set[asyncio.Task[None]] = set()
+
+    def ended(task: asyncio.Task[None]) -> None:
+        running.discard(task)
+        changed.set()
+
+    while not jobs.closed:
+        changed.clear()
+        for job in jobs.take(most - len(running) if most else 1 << 30, wait=False):
+            task = asyncio.ensure_future(_guarded(answer, job))
+            running.add(task)
+            task.add_done_callback(ended)
+        await changed.wait()
+    jobs.listen(lambda: None)
+    for task in running:
+        task.cancel()
+
+
+async def _guarded(answer: Callable[[Job], Awaitable[None]], job: Job) -> None:
+    try:
+        await answer(job)
+    except Exception as error:
+        job.fail("backend", told(error), type(error).__name__)
+
+
+async def _answer_async(backend: Model, job: Job) -> None:
+    asked = backend.adapt(job.input)
+    said = backend.generate([asked] if backend.takes_lists else asked, job.limit, **job.options)
+    if not isinstance(said, AsyncIterator):
+        _take_whole(await said, [job])
+        return
+    async for item in said:
+        note(job, item, time_ns())
+        if job.dropped:
+            break
+    job.end(reason_of(job))

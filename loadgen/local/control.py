@@ -1,0 +1,41 @@
+"""What the desk and the process of a model say to each other, beside the requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Load(msgspec.Struct, tag=True):
+    """First: which model to load, as the tables `target` and `model` of a plan; `try_first` asks it one request."""
+
+    target: dict[str, Any]
+    model: dict[str, Any]
+    try_first: bool = True
+
+
+class Loaded(msgspec.Struct, tag=True):
+    """The model is there. `facts` are JSON values; `tried` says what was wrong with the first request, if anything."""
+
+    facts: dict[str, Any]
+    tried: str = ""
+
+
+class Refused(msgspec.Struct, tag=True):
+    """The model can't be loaded, and why: what a user can do about it, or (`bug`) the last line of a traceback."""
+
+    why: str
+    bug: bool = False
+
+
+class Tell(msgspec.Struct, tag=True):
+    """Ask for the facts as they are now."""
+
+
+class Facts(msgspec.Struct, tag=True):
+    facts: dict[str, Any]
+
+
+ToProcess = Load | Tell
+ToDesk = Loaded | Refused | Facts

@@ -1,0 +1,129 @@
+"""The process of a model: loads it, answers senders, and tells the desk about it. Ends when the desk does."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import traceback
+from time import monotonic_ns
+from typing import Any
+
+from loadgen import planfile
+from loadgen.backends import registry
+from loadgen.backends.local import LocalBackend
+from loadgen.engine.watch import cpu_time, max_rss
+from loadgen.local.control import Facts, Load, Loaded, Refused, Tell, ToDesk, ToProcess
+from loadgen.protocols.link import Frames, encode
+from loadgen.protocols.local.jobs import Job, Jobs
+from loadgen.protocols.local.service import Service
+from loadgen.types import Failure, UsageError
+
+_READ_SIZE = 1 << 16
+_FAREWELL = 3.0  # s that a model has to end by itself when the desk has gone
+FIRST = "Hello from loadgen."
+"""The prompt of the request that tries a model, and warms it."""
+_FIRST_LIMIT = 4
+_NICE = 5  # a model that takes every processor must not keep the sender from being on time
+
+
+class Host:
+    """Loads one model and serves it. `control` is the socket to the desk, `listening` the one for senders."""
+
+    def __init__(self, control: socket.socket, listening: socket.socket) -> None:
+        self._control = control
+        self._listening = listening
+        self._frames = Frames(ToProcess)
+        self._jobs = Jobs()
+        self._backend: LocalBackend | None = None
+        self._loaded_in = 0
+
+    def run(self) -> int:
+        """Load, then serve until the desk closes its end; returns the exit code."""
+        order = self._next()
+        if not isinstance(order, Load):
+            return 0
+        started = monotonic_ns()
+        try:
+            plan = planfile.from_dict({"target": order.target, "model": order.model})
+            self._backend = registry.load_local(plan.target, plan.model)
+        except UsageError as error:
+            self._say(Refused(str(error)))
+            return 2
+        except BaseException as error:
+            traceback.print_exc()
+            self._say(Refused(f"{type(error).__name__}: {error}", bug=True))
+            return 1
+        self._loaded_in = monotonic_ns() - started
+        Service(self._listening, self._jobs).start()
+        threading.Thread(target=self._answer_desk, args=(order.try_first,), name="desk", daemon=True).start()
+        self._backend.serve(self._jobs)
+        return 0
+
+    def _answer_desk(self, try_first: bool) -> None:
+        """Try the model, say that it is loaded, then tell facts when asked, and end with the desk."""
+        tried, streams = self._try() if try_first else ("", True)
+        self._say(Loaded({**self._facts(), "streams": streams}, tried))
+        while self._next() is not None:
+            self._say(Facts(self._facts()))
+        self._jobs.close()
+        timer = threading.Timer(_FAREWELL, os._exit, (0,))
+        timer.daemon = True
+        timer.start()
+
+    def _try(self) -> tuple[str, bool]:
+        """Ask one small request, which also warms the model.
+
+        Returns what was wrong with the answer, and whether its tokens were told one by one.
+        """
+        over = threading.Event()
+        seen: list[tuple[Job, Failure | None]] = []
+
+        def ended(job: Job, reason: str, failure: Failure | None) -> None:
+            seen.append((job, failure))
+            over.set()
+
+        self._jobs.put(Job(0, FIRST, _FIRST_LIMIT, {}, ended))
+        over.wait()
+        job, failure = seen[0]
+        if failure is not None:
+            return f"{failure.type}: {failure.detail}" if failure.type else failure.detail, True
+        return "", bool(job.ids or job.pieces)
+
+    def _facts(self) -> dict[str, Any]:
+        own = self._backend.facts() if self._backend is not None else {}
+        return {"load_time": self._loaded_in, "max_rss": max_rss(), "cpu": cpu_time(), **own}
+
+    def _next(self) -> Load | Tell | None:
+        """Wait for what the desk says next; None when it has gone."""
+        while True:
+            try:
+                data = self._control.recv(_READ_SIZE)
+            except OSError:
+                return None
+            if not data:
+                return None
+            for message in self._frames.feed(data):
+                order: Load | Tell = message
+                return order
+
+    def _say(self, message: ToDesk) -> None:
+        try:
+            self._control.sendall(encode(message))
+        except OSError:
+            pass  # the desk has gone; reading says so too
+
+
+def main() -> None:
+    """Serve the desk and the senders at the two sockets whose descriptors are the arguments."""
+    os.nice(_NICE)
+    control, listening = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
+    code = Host(control, listening).run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # threads of engines that never end must not keep the process
+
+
+if __name__ == "__main__":
+    main()

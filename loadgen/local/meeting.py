@@ -1,0 +1,77 @@
+"""Meeting a local model before the clock starts: load it, try it, and see what it tells of itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from loadgen import planfile
+from loadgen.backends.local_answers import Local
+from loadgen.local.control import Load, Loaded
+from loadgen.local.process import ModelProcess
+from loadgen.plan import Plan
+from loadgen.protocols.http.address import Address
+from loadgen.types import UsageError
+
+Met = tuple[tuple[Address, ...], Plan, "Watch"]
+TOKENIZER: Final = "tokenizer.json"
+
+
+class Watch:
+    """Looks after the process of the model while it is used. `keep` is where its output goes when it ends."""
+
+    def __init__(self, process: ModelProcess, loaded: Loaded) -> None:
+        self._process = process
+        self.loaded = loaded.facts
+        self.keep: Path | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return what to keep with the run: as it is now, or as it was when it was loaded if it has died."""
+        return {"model": {**self.loaded, **self._process.facts()}}
+
+    @property
+    def alive(self) -> bool:
+        return self._process.alive
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.end(self.keep)
+
+
+async def meet(plan: Plan, backend: Local, warn: Callable[[str], None]) -> Met:
+    """Start the process of the model and wait until it is loaded, warm and tried.
+
+    Returns where senders reach it, the plan with what was decided here (name, stream, tokenizer, one sender), and the
+    watch over the process, which has to be closed. Raises UsageError if the model can't be loaded or can't answer.
+    """
+    tables = planfile.to_dict(plan)
+    process = ModelProcess()
+    try:
+        loading = asyncio.get_running_loop().run_in_executor(
+            None, process.load, Load(tables["target"], tables["model"], plan.target.probe))
+        loaded = await loading
+        if loaded.tried:
+            raise UsageError(f"the model is loaded, and a first request failed: {loaded.tried}")
+    except BaseException:
+        process.interrupt()
+        process.end()
+        raise
+    plan = _decided(plan, backend, loaded, warn)
+    return (process.address,), plan, Watch(process, loaded)
+
+
+def _decided(plan: Plan, backend: Local, loaded: Loaded, warn: Callable[[str], None]) -> Plan:
+    """Fill in what the plan left open, now that the model is known."""
+    stream = plan.target.stream and bool(loaded.facts.get("streams", True))
+    if plan.target.stream and not stream:
+        warn("generate returns whole answers: they are measured end to end, without ttft and itl")
+    backend.stream = stream
+    name = plan.target.model or Path(plan.model.path).name
+    work, tokenizer = plan.workload, Path(plan.model.path) / TOKENIZER
+    if not work.tokenizer and plan.model.path and tokenizer.is_file():
+        work = replace(work, tokenizer=plan.model.path)
+    load = plan.load if plan.load.senders else replace(plan.load, senders=1)
+    return replace(plan, target=replace(plan.target, model=name, stream=stream), workload=work, load=load)

@@ -1,0 +1,114 @@
+"""The desk's handle on the process of a model: starts it, waits until it is loaded, asks for facts, ends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from loadgen.local.control import Facts, Load, Loaded, Refused, Tell, ToDesk
+from loadgen.protocols.http.address import Address
+from loadgen.protocols.link import Frames, encode
+from loadgen.types import UsageError
+
+_READ_SIZE = 1 << 16
+_PATIENCE = 10.0  # s for an answer about facts, and for the process to end by itself
+_LAST_WORDS = 600  # characters of its output that are shown when it died
+
+
+class ModelProcess:
+    """The process of one model. What it prints goes into a file, `log`."""
+
+    def __init__(self) -> None:
+        self._home = Path(tempfile.mkdtemp(prefix="loadgen-"))
+        self.log = self._home / "model.log"
+        path = str(self._home / "socket")
+        self._control, theirs = socket.socketpair()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening, theirs, self.log.open("wb") as log:
+            listening.bind(path)
+            listening.listen(64)
+            command = [sys.executable, "-m", "loadgen.local.host", str(theirs.fileno()), str(listening.fileno())]
+            # In our session on purpose, as senders are: processors are shared out by session first.
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno(), listening.fileno()],
+                                             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                                             process_group=0)
+        self._frames = Frames(ToDesk)
+        self.address = Address(socket.AF_UNIX, (path,), "model")
+
+    def load(self, order: Load) -> Loaded:
+        """Let it load the model, and wait. Raises UsageError if that can't be done, RuntimeError for a bug."""
+        self._control.sendall(encode(order))
+        told = self._hear()
+        if isinstance(told, Loaded):
+            return told
+        if isinstance(told, Refused) and not told.bug:
+            raise UsageError(told.why)
+        why = told.why if isinstance(told, Refused) else f"it ended while it loaded{self._how()}"
+        raise UsageError(f"the model can't be loaded: {why}\n{self._last_words()}")
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the process says of itself now; empty if it has died."""
+        self._control.settimeout(_PATIENCE)
+        try:
+            self._control.sendall(encode(Tell()))
+            told = self._hear()
+        except OSError:
+            return {}
+        return told.facts if isinstance(told, Facts) else {}
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process is there."""
+        return self._process.poll() is None
+
+    def end(self, keep_log: Path | None = None) -> None:
+        """End the process with all that it started, and keep what it printed as `keep_log`, if it printed anything."""
+        self._control.close()
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            pass
+        _kill_group(self._process)
+        if keep_log is not None and self.log.stat().st_size:
+            shutil.copyfile(self.log, keep_log)
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def interrupt(self) -> None:
+        """Kill the process, so that a `load` which waits for it returns."""
+        _kill_group(self._process)
+
+    def _hear(self) -> Loaded | Refused | Facts | None:
+        """Wait for one message; None when the process has gone."""
+        while True:
+            data = self._control.recv(_READ_SIZE)
+            if not data:
+                return None
+            for message in self._frames.feed(data):
+                told: Loaded | Refused | Facts = message
+                return told
+
+    def _how(self) -> str:
+        try:
+            code = self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            return ""
+        return f" (killed by {signal.Signals(-code).name}: out of memory?)" if code < 0 else f" (exit code {code})"
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(errors="replace")[-_LAST_WORDS:].splitlines()
+        return "\n".join(f"  {line}" for line in lines if line.strip())
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and what it started, which is its process group."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()

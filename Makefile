@@ -2,12 +2,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Tests run real models on the CPU; pinned, because a later torch brings gigabytes of CUDA.
+TORCH ?= torch==2.13.0
 
 .PHONY: demo test test-real lint clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check '$(TORCH)'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,hf]'
 	touch $@
 
 demo: $(VENV)/.installed

@@ -1,0 +1,126 @@
+"""Static batches of transformers: one `generate` for several requests, each with the instants of its own tokens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from time import time_ns
+from typing import Any, Protocol
+
+import torch
+
+from loadgen.backends.errors import told
+from loadgen.protocols.local.jobs import Job, Jobs
+
+
+class Model(Protocol):
+    """What this module knows of a backend.
+
+    A prompt is whatever `prepare` makes and `tensors_of` takes, which returns the jobs that fit, and their tensors.
+    """
+
+    model: Any
+    batch_size: int
+    stops: frozenset[int]
+    generation_kwargs: dict[str, Any]
+
+    def prepare(self, job: Job) -> Any: ...
+    def tensors_of(self, group: Sequence[tuple[Job, Any]]) -> tuple[list[Job], Any]: ...
+
+
+class Rows:
+    """The rows of a batch while it is generated: a streamer that stamps, and a criterion that stops, each row.
+
+    A row ends at one of `stops`, at its own limit, or when nobody waits for it any more. Source of both protocols:
+    transformers, generation/streamers.py and stopping_criteria.py.
+    """
+
+    def __init__(self, jobs: Sequence[Job], stops: frozenset[int], prompt: int, device: Any) -> None:
+        self._jobs = jobs
+        self._stops = stops
+        self._prompt = prompt  # tokens of the padded prompts
+        self._living = list(enumerate(jobs))
+        self._seen_prompt = False
+        self._none = torch.zeros(len(jobs), dtype=torch.bool, device=device)
+        self._first_end = min(job.limit for job in jobs)
+
+    def put(self, value: Any) -> None:
+        """Stamp the step that is there now: `value`, int64[rows], is on the CPU, so nothing is queued any more."""
+        if not self._seen_prompt:
+            self._seen_prompt = True
+            return
+        at = time_ns()
+        ids = value.tolist()
+        ended = False
+        for row, job in self._living:
+            token = ids[row]
+            job.stamps.append(at)
+            job.ids.append(token)
+            ended = ended or token in self._stops or len(job.ids) >= job.limit
+        if ended:
+            self._living = [(row, job) for row, job in self._living
+                            if len(job.ids) < job.limit and job.ids[-1] not in self._stops]
+
+    def end(self) -> None:
+        """The last step was there."""
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        """Return which rows are to end after the token that was just chosen, bool[rows]."""
+        made = input_ids.shape[1] - self._prompt
+        if made < self._first_end and not any(job.dropped for job in self._jobs):
+            return self._none
+        return torch.tensor([job.dropped or made >= job.limit for job in self._jobs], device=self._none.device)
+
+
+def serve_static(backend: Model, jobs: Jobs) -> None:
+    """Answer jobs in batches of what waits, up to `batch_size`, until the queue is closed."""
+    while found := jobs.take(max(1, backend.batch_size)):
+        for group in _prepared(backend, found):
+            _answer(backend, group)
+
+
+def _prepared(backend: Model, jobs: Sequence[Job]) -> Sequence[list[tuple[Job, Any]]]:
+    """Prepare each job; returns those that can be answered, by what they ask of `generate`."""
+    groups: dict[str, list[tuple[Job, Any]]] = {}
+    for job in jobs:
+        try:
+            prompt = backend.prepare(job)
+        except Exception as error:
+            job.fail("backend", told(error), type(error).__name__)
+            continue
+        if prompt is not None:
+            groups.setdefault(json.dumps(job.options, sort_keys=True), []).append((job, prompt))
+    return list(groups.values())
+
+
+def _answer(backend: Model, group: Sequence[tuple[Job, Any]]) -> None:
+    try:
+        jobs, tensors = backend.tensors_of(group)
+        if jobs:
+            _generate(backend, jobs, tensors)
+    except Exception as error:  # out of memory, say: these requests fail, and the next may fit
+        for job, _ in group:
+            job.fail("backend", told(error), type(error).__name__)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _generate(backend: Model, jobs: Sequence[Job], tensors: Any) -> None:
+    options = {**backend.generation_kwargs, **jobs[0].options}
+    forced, limit = options.pop("ignore_eos", True), max(job.limit for job in jobs)
+    if forced:
+        options["min_new_tokens"] = limit
+    prompt = tensors["input_ids"].shape[1]
+    rows = Rows(jobs, frozenset() if forced else backend.stops, prompt, backend.model.device)
+    with torch.inference_mode():
+        output = backend.model.generate(**tensors, max_new_tokens=limit, streamer=rows, stopping_criteria=[rows],
+                                        **options)
+    made = output[:, prompt:].tolist()
+    for job, ids in zip(jobs, made, strict=True):
+        job.usage = _length(ids[:job.limit], frozenset() if forced else backend.stops)
+        job.end("stop" if not forced and job.ids and job.ids[-1] in backend.stops else "length")
+
+
+def _length(ids: Sequence[int], stops: frozenset[int]) -> int:
+    """Return how many ids there are up to the first that ends an answer, itself included."""
+    return next((place + 1 for place, token in enumerate(ids) if token in stops), len(ids))

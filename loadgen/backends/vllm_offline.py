@@ -1,0 +1,141 @@
+"""The backend of vLLM's engine without its server, in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+from collections.abc import Mapping
+from time import time_ns
+from typing import Any, ClassVar
+
+from loadgen.backends import hf_loading as loading
+from loadgen.backends.generating import serve_async
+from loadgen.backends.local import LocalBackend
+from loadgen.protocols.local.jobs import Job, Jobs
+from loadgen.types import UsageError
+
+_SECOND = 1_000_000_000
+_TIMES = (("server_queue", "queued_ts", "scheduled_ts"), ("server_prefill", "scheduled_ts", "first_token_ts"),
+          ("server_decode", "first_token_ts", "last_token_ts"))
+"""Our metrics, and the instants of vLLM's RequestStateStats that they lie between (s, one clock)."""
+
+
+class VLLMOffline(LocalBackend):
+    """A model in vLLM's AsyncLLM: chat prompts through the tokenizer's template, or plain texts (`completions`).
+
+    `engine` (and `model_kwargs`, AISBench's name for it) are arguments of AsyncEngineArgs; `batch_size` is its
+    max_num_seqs, `max_seq_len` its max_model_len. `generation_kwargs` are those of SamplingParams. Makes answers as
+    long as asked unless the option `ignore_eos` is false.
+    """
+
+    endpoints: ClassVar[tuple[str, ...]] = ("chat", "completions")
+    forces_length = True
+    takes_ignore_eos = True
+
+    def __init__(self, path: str = "", max_seq_len: int = 0, tokenizer_only: bool = False,
+                 generation_kwargs: Mapping[str, Any] | None = None, model_kwargs: Mapping[str, Any] | None = None,
+                 trust_remote_code: bool = False, batch_size: int = 0, max_out_len: int = 128, *,
+                 endpoint: str = "chat", dtype: str = "", engine: Mapping[str, Any] | None = None) -> None:
+        super().__init__(path, max_seq_len, tokenizer_only, generation_kwargs, model_kwargs, trust_remote_code,
+                         batch_size, max_out_len)
+        loading.need(path, "vllm", extra="vllm")
+        self.endpoint = endpoint
+        given = {"dtype": dtype, "max_model_len": max_seq_len, "max_num_seqs": batch_size}
+        arguments = {**{name: value for name, value in given.items() if value}, **self.model_kwargs, **(engine or {}),
+                     "model": path, "trust_remote_code": trust_remote_code}
+        self._load_tokenizer()
+        self.engine = _start(path, arguments)
+        config = self.engine.vllm_config
+        self.max_seq_len = config.model_config.max_model_len
+        self._facts = {"dtype": str(config.model_config.dtype).removeprefix("torch."),
+                       "max_seq_len": self.max_seq_len, "batching": "continuous",
+                       "batch_size": config.scheduler_config.max_num_seqs, "device": _device(),
+                       "kv_cache_blocks": config.cache_config.num_gpu_blocks,
+                       "vllm": importlib.metadata.version("vllm")}
+
+    def _load_tokenizer(self) -> None:
+        self.tokenizer = loading.load_tokenizer(self.path, {}, self.trust_remote_code, chat=self.endpoint == "chat")
+
+    def serve(self, jobs: Jobs) -> None:
+        try:
+            asyncio.run(serve_async(jobs, 0, self.answer))
+        finally:
+            self.engine.shutdown()
+
+    async def answer(self, job: Job) -> None:
+        """Ask the engine for one job, and stamp what it yields."""
+        prompt = self.prompt_of(job)
+        if prompt is None:
+            return
+        name = str(id(job))
+        reason, stats = "", None
+        async for output in self.engine.generate(prompt, self._sampling(job), name):
+            at = time_ns()
+            made = output.outputs[0]
+            ids = list(made.token_ids)
+            if len(ids) == 1 and not job.counts:
+                job.token(ids[0], at)
+            elif ids:
+                job.tokens(ids, at)
+            job.input_tokens = len(output.prompt_token_ids or ())
+            reason, stats = made.finish_reason or "", output.metrics
+            if job.dropped:
+                await self.engine.abort(name)
+                break
+        _take_stats(job, stats)
+        job.end(reason)
+
+    def prompt_of(self, job: Job) -> Any:
+        """Return the prompt of a job as vLLM takes it; None if it is too long, which the job was told then."""
+        ids = loading.ids_of(self.tokenizer, job.input, chat=self.endpoint == "chat")
+        job.input_tokens = len(ids)
+        return {"prompt_token_ids": ids} if loading.fits(job, self.max_seq_len) else None
+
+    def _sampling(self, job: Job) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        options = {**self.generation_kwargs, **job.options}
+        if options.get("ignore_eos", True):
+            options |= {"ignore_eos": True, "min_tokens": job.limit}
+        return SamplingParams(**{**options, "max_tokens": job.limit, "output_kind": RequestOutputKind.DELTA})
+
+    async def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
+        """Yield the token ids of an answer as the engine makes them."""
+        job = Job(0, input, max_out_len, kwargs, lambda job, reason, failure: None)
+        async for output in self.engine.generate(self.prompt_of(job), self._sampling(job), str(id(job))):
+            yield list(output.outputs[0].token_ids)
+
+    def facts(self) -> dict[str, Any]:
+        return dict(self._facts)
+
+
+def _start(path: str, arguments: Mapping[str, Any]) -> Any:
+    """Start the engine. Raises UsageError that says why it can't be."""
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    try:
+        return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+    except TypeError as error:
+        raise UsageError(f"--engine: vLLM takes no such argument: {loading.first_line(error)}") from error
+    except Exception as error:
+        raise loading.explained(error, path, bool(arguments["trust_remote_code"]),
+                                f"vLLM can't load {path}") from error
+
+
+def _device() -> str:
+    from vllm.platforms import current_platform
+
+    return str(current_platform.get_device_name() if current_platform.is_cuda() else current_platform.device_type)
+
+
+def _take_stats(job: Job, stats: Any) -> None:
+    """Take over the engine's own times and its count of tokens, where it gives them."""
+    if stats is None:
+        return
+    job.usage = stats.num_generation_tokens
+    for name, begin, end in _TIMES:
+        first, last = getattr(stats, begin, 0), getattr(stats, end, 0)
+        if first and last:
+            job.server[name] = max(0, round((last - first) * _SECOND))

@@ -39,11 +39,11 @@ class View(Protocol):
 class Conductor:
     """Runs senders over a schedule. After `run`, `interrupted` says whether it was cut short, and `ended` when.
 
-    `record` is what plan.json holds.
+    `record` is what plan.json holds; `served` says whether who answers is still there, as far as that can be known.
     """
 
     def __init__(self, load: Load, record: Mapping[str, Any], desk: Desk, ledger: Ledger, phases: Phases,
-                 recorder: Recorder, view: View) -> None:
+                 recorder: Recorder, view: View, served: Callable[[], bool] = lambda: True) -> None:
         self._load = load
         self._record = record
         self._desk = desk
@@ -51,6 +51,7 @@ class Conductor:
         self._phases = phases
         self._recorder = recorder
         self._view = view
+        self._served = served
         self._pace = Pace()
         self._start = 0
         self._stopping = False
@@ -118,6 +119,9 @@ class Conductor:
         """Stop when everything measured has ended or the drain limit has passed. `fed`: all calls were handed over."""
         elapsed = self._elapsed
         if self._desk.deserted:
+            self._stop()
+        elif not self._stopping and not self._served():
+            self._view.warn("the process of the model ended: stopping")
             self._stop()
         elif self._phases.complete(elapsed):
             if not self._stopping:

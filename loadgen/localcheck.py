@@ -29,11 +29,20 @@ def is_local(plan: Plan) -> bool:
         return False
 
 
+def without_server(plan: Plan) -> Iterator[str]:
+    """Yield what is wrong with a plan that names no server, if its backend is no local model."""
+    from loadgen.backends import registry
+
+    try:
+        if not registry.is_local(plan.target.backend):
+            yield "no server was given: write --url http://host:8000, or url under [target]"
+    except UsageError as error:
+        yield str(error)
+
+
 def rule(plan: Plan) -> Iterator[str]:
     """Yield what is wrong with the settings of a local model, or with those that only a server has."""
     given = [field.name for field in fields(LocalModel) if getattr(plan.model, field.name)]
-    if plan.target.url and not given and ":" in plan.target.backend:
-        return  # most likely a server's backend, whose file need not be run to say so
     if is_local(plan):
         yield from _local(plan)
     elif given:
@@ -53,8 +62,16 @@ def _local(plan: Plan) -> Iterator[str]:
     for name in ("max_seq_len", "batch_size"):
         if getattr(model, name) < 0:
             yield f"{name} is {getattr(model, name)}: write a whole number above 0 (--{name.replace('_', '-')})"
+    if plan.workload.images and not _takes_images(backend):
+        yield f"{backend} takes no images: write --backend {backend}-vl, or leave --images out"
     if plan.load.senders > 1:
         yield "one sender is enough for a model on this machine, and more take its processors: leave --senders out"
+
+
+def _takes_images(backend: str) -> bool:
+    from loadgen.backends import registry
+
+    return bool(getattr(registry.find(backend), "takes_images", True))
 
 
 def _value(plan: Plan, table: str, name: str) -> Any:

@@ -73,8 +73,8 @@ def check_url(url: str, bare: bool = False) -> str:
 
 def _target(plan: Plan) -> Iterator[str]:
     target = plan.target
-    if not target.url and not localcheck.is_local(plan):
-        yield "no server was given: write --url http://host:8000, or url under [target]"
+    if not target.url:
+        yield from localcheck.without_server(plan)
     bare = target.backend == "triton" and target.endpoint in ("", "grpc")
     yield from filter(None, (check_url(url, bare) for url in target.url))
     if target.api_key == MASK:

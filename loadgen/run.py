@@ -73,6 +73,10 @@ class _Met:
     watch: triton.Watch | local.Watch | None = None
     told: Mapping[str, Any] = field(default_factory=dict)
 
+    def served(self) -> bool:
+        """Say whether who answers is still there, as far as that can be known."""
+        return not isinstance(self.watch, local.Watch) or self.watch.alive()
+
 
 async def _run(plan: Plan, view: View) -> tuple[Report, Path]:
     if not registry.is_local(plan.target.backend):
@@ -105,7 +109,7 @@ async def _measure(met: _Met, view: View) -> tuple[Report, Path]:
     retries = Retries(plan.load.retry)
     ledger = Ledger(backend, phases, recorder, writer, LOGGED, plan.out.outputs, retries)
     desk = Desk(setups, ledger, prepare.allowance_of(plan))
-    conductor = Conductor(plan.load, record, desk, ledger, phases, recorder, view)
+    conductor = Conductor(plan.load, record, desk, ledger, phases, recorder, view, met.served)
     writer.epoch = time.time_ns()
     try:
         calls = Calls(course, source, backend, addresses, ledger.note, ledger.reject, plan.timeouts.total)

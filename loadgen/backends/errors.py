@@ -7,7 +7,8 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-_NOT_OWN: Final = (str(Path(__file__).parent.parent), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "<")
+_PACKAGE: Final = Path(__file__).parent.parent
+_NOT_OWN: Final = (str(_PACKAGE), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "<")
 """Where files are that a user did not write: ours, Python's, installed packages."""
 
 
@@ -19,3 +20,11 @@ def told(error: Exception) -> str:
     if isinstance(error, SyntaxError):
         where = f"{error.filename}:{error.lineno}: "
     return f"{where}{type(error).__name__}: {error}"
+
+
+def reason(error: Exception) -> str:
+    """Tell why a request can't be answered: what our own code said as it is, anything else with the line it came from.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = bool(frames) and frames[-1].filename.startswith(str(_PACKAGE))
+    return str(error) if ours and str(error) else told(error)

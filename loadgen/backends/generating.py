@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from time import time_ns
 from typing import Any, Protocol
 
-from loadgen.backends.errors import told
+from loadgen.backends.errors import reason
 from loadgen.protocols.local.jobs import Job, Jobs
 
 
@@ -57,7 +57,7 @@ def answer(backend: Model, group: Sequence[Job]) -> None:
             _take_whole(said, group)
     except Exception as error:
         for job in group:
-            job.fail("backend", told(error), type(error).__name__)
+            job.fail("backend", reason(error), type(error).__name__)
 
 
 def stops_of(ids: Any) -> frozenset[int]:
@@ -69,6 +69,8 @@ def stops_of(ids: Any) -> frozenset[int]:
 
 def _take_whole(said: Any, group: Sequence[Job]) -> None:
     """Note what was returned: a text for each job, unless its tokens were streamed already."""
+    if not isinstance(said, str | list | tuple | None):
+        raise TypeError(f"generate returned {type(said).__name__}: return a text (of a batch, a list), or yield")
     texts = [said] if isinstance(said, str) or said is None else list(said)
     if len(texts) != len(group) and not all(job.stamps for job in group):
         raise TypeError(f"generate returned {len(texts)} answers to {len(group)} inputs")
@@ -191,7 +193,7 @@ async def _guarded(answer: Callable[[Job], Awaitable[None]], job: Job) -> None:
     try:
         await answer(job)
     except Exception as error:
-        job.fail("backend", told(error), type(error).__name__)
+        job.fail("backend", reason(error), type(error).__name__)
 
 
 async def _answer_async(backend: Model, job: Job) -> None:

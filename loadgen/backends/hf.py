@@ -23,6 +23,7 @@ class HuggingFace(LocalBackend):
     endpoints: ClassVar[tuple[str, ...]] = ("chat", "completions")
     forces_length = True
     takes_ignore_eos = True
+    takes_images = False
     kind: ClassVar[str] = "AutoModelForCausalLM"
     batchings: ClassVar[tuple[str, ...]] = ("static", "continuous")
 

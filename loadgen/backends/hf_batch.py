@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
-from loadgen.backends.errors import told
+from loadgen.backends.errors import reason
 from loadgen.protocols.local.jobs import Job, Jobs
 
 
@@ -75,8 +75,13 @@ class Rows:
 def serve_static(backend: Model, jobs: Jobs) -> None:
     """Answer jobs in batches of what waits, up to `batch_size`, until the queue is closed."""
     while found := jobs.take(max(1, backend.batch_size)):
-        for group in _prepared(backend, found):
-            _answer(backend, group)
+        answer_batch(backend, found)
+
+
+def answer_batch(backend: Model, jobs: Sequence[Job]) -> None:
+    """Answer some jobs together, as far as they ask the same of `generate`."""
+    for group in _prepared(backend, jobs):
+        _answer(backend, group)
 
 
 def _prepared(backend: Model, jobs: Sequence[Job]) -> Sequence[list[tuple[Job, Any]]]:
@@ -86,7 +91,7 @@ def _prepared(backend: Model, jobs: Sequence[Job]) -> Sequence[list[tuple[Job, A
         try:
             prompt = backend.prepare(job)
         except Exception as error:
-            job.fail("backend", told(error), type(error).__name__)
+            job.fail("backend", reason(error), type(error).__name__)
             continue
         if prompt is not None:
             groups.setdefault(json.dumps(job.options, sort_keys=True), []).append((job, prompt))
@@ -100,7 +105,7 @@ def _answer(backend: Model, group: Sequence[tuple[Job, Any]]) -> None:
             _generate(backend, jobs, tensors)
     except Exception as error:  # out of memory, say: these requests fail, and the next may fit
         for job, _ in group:
-            job.fail("backend", told(error), type(error).__name__)
+            job.fail("backend", reason(error), type(error).__name__)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
-from loadgen.backends.errors import told
+from loadgen.backends.errors import reason
 from loadgen.protocols.local.jobs import Job, Jobs
 from loadgen.types import UsageError
 
@@ -63,13 +63,15 @@ class Continuous:
             self._manager.start()
         collector = threading.Thread(target=self._collect, name="collect", daemon=True)
         collector.start()
-        while found := jobs.take(64):
-            for job in found:
-                self._begin(job)
-            if not collector.is_alive():
-                break
-        if not jobs.closed:
-            raise RuntimeError("the thread of continuous batching ended; what it said is above")
+        try:
+            while found := jobs.take(64):
+                for job in found:
+                    self._begin(job)
+                if not collector.is_alive():
+                    raise RuntimeError("the thread of continuous batching ended; what it said is above")
+        finally:
+            self._manager.stop(hard_stop=True)
+            collector.join()
 
     def _begin(self, job: Job) -> None:
         try:
@@ -85,7 +87,7 @@ class Continuous:
             if taken is None:
                 raise RuntimeError("continuous batching takes no more requests")
         except Exception as error:
-            job.fail("backend", told(error), type(error).__name__)
+            job.fail("backend", reason(error), type(error).__name__)
 
     def _collect(self) -> None:
         while self._manager.is_running():

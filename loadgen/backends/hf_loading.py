@@ -13,6 +13,7 @@ from loadgen.protocols.local.jobs import Job
 from loadgen.types import UsageError
 
 DTYPES: Final = ("bfloat16", "float16", "float32", "auto")
+TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
 REFUSED: Final[Mapping[str, str]] = {
     "max_new_tokens": "the length of answers is --output-tokens (max_out_len in a config file): leave it out",
     "max_length": "the length of answers is --output-tokens (max_out_len in a config file): leave it out",
@@ -36,10 +37,18 @@ def need(path: str, *modules: str, extra: str = "hf") -> None:
         raise UsageError(f"{path} holds no model: there is no config.json in it")
 
 
+def need_tokenizer(path: str) -> None:
+    """Raise UsageError if a directory has none of the files in which a tokenizer can be."""
+    folder = Path(path).expanduser()
+    if folder.is_dir() and not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise UsageError(f"{path} has no tokenizer: there is none of {', '.join(TOKENIZER_FILES)} in it")
+
+
 def load_tokenizer(path: str, kwargs: Mapping[str, Any], trusted: bool, *, chat: bool) -> Any:
     """Load a tokenizer that pads on the left. Raises UsageError if there is none, or no chat template for `chat`."""
     from transformers import AutoTokenizer
 
+    need_tokenizer(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, **{"trust_remote_code": trusted, **kwargs,
                                                            "padding_side": "left"})
@@ -165,12 +174,19 @@ def ids_of(tokenizer: Any, input: Any, *, chat: bool) -> list[int]:
     """
     if isinstance(input, list) and input and isinstance(input[0], int):
         return input
+    if isinstance(input, list) and any(_has_image(message) for message in input):
+        raise ValueError("this backend takes no images: use the one whose name ends in -vl")
     if not chat:
         if not isinstance(input, str):
             raise ValueError("the completions endpoint takes no messages or images: use --endpoint chat")
         return list(tokenizer(input)["input_ids"])
     messages = [{"role": "user", "content": input}] if isinstance(input, str) else input
     return list(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False))
+
+
+def _has_image(message: Mapping[str, Any]) -> bool:
+    content = message.get("content")
+    return isinstance(content, list) and any(part.get("type") in ("image", "image_url") for part in content)
 
 
 def fits(job: Job, most: int) -> bool:

@@ -23,6 +23,7 @@ class HuggingFaceVL(HuggingFace):
     """
 
     endpoints: ClassVar[tuple[str, ...]] = ("chat",)
+    takes_images = True
     kind: ClassVar[str] = "AutoModelForImageTextToText"
     batchings: ClassVar[tuple[str, ...]] = ("static",)
 

@@ -20,6 +20,7 @@ class LocalBackend(ABC):
     endpoints: ClassVar[tuple[str, ...]] = ()  # what --endpoint may name, the first is the default
     forces_length: bool = False  # whether answers are made as long as was asked
     takes_ignore_eos: bool = False  # whether the option `ignore_eos` could make them so
+    takes_images: bool = True  # whether prompts may have any
     batch_size: int = 1  # most requests that one call of `generate` answers
     takes_lists: bool = False  # whether `generate` is given a list of inputs even where batch_size is 1
 

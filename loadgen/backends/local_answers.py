@@ -28,7 +28,7 @@ class Local:
     def __init__(self, made: type[LocalBackend], endpoint: str = "", options: Mapping[str, Any] | None = None,
                  stream: bool = True) -> None:
         self.made = made
-        self.endpoint = endpoint or (made.endpoints[0] if made.endpoints else "")
+        self.endpoint = endpoint or (made.endpoints[0] if made.endpoints else "chat")
         self.stream = stream
         self.forces_length = made.forces_length
         self.takes_ignore_eos = made.takes_ignore_eos

@@ -31,6 +31,7 @@ class VLLMOffline(LocalBackend):
     endpoints: ClassVar[tuple[str, ...]] = ("chat", "completions")
     forces_length = True
     takes_ignore_eos = True
+    takes_images = False
 
     def __init__(self, path: str = "", max_seq_len: int = 0, tokenizer_only: bool = False,
                  generation_kwargs: Mapping[str, Any] | None = None, model_kwargs: Mapping[str, Any] | None = None,

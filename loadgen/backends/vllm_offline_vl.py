@@ -19,6 +19,7 @@ class VLLMOfflineVL(VLLMOffline):
     """
 
     endpoints: ClassVar[tuple[str, ...]] = ("chat",)
+    takes_images = True
 
     def _load_tokenizer(self) -> None:
         loading.need(self.path, "vllm", "PIL", extra="vllm")

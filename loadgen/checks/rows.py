@@ -86,6 +86,14 @@ def sender_lost(evidence: Evidence) -> Check:
                  "a sender process died and its requests with it: look for the out-of-memory killer, and run again")
 
 
+def model_lost(evidence: Evidence) -> Check:
+    """The process of a local model lived to the end."""
+    lost = evidence.failures.get("model_lost", 0)
+    return Check("model_lost", lost == 0, lost, 0, "count",
+                 "the process of the model ended in the middle: model.log has its last words; if it says nothing, look "
+                 "for the out-of-memory killer")
+
+
 def interrupted(evidence: Evidence) -> Check:
     """The run came to its planned end."""
     return Check("interrupted", not evidence.interrupted, "yes" if evidence.interrupted else "no", "no", "",

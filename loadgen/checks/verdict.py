@@ -17,13 +17,13 @@ INVALID: Final = 3
 INTERRUPTED: Final = 130
 
 CHECKS: Final[tuple[Callable[[Evidence], Check], ...]] = (
-    rows.interrupted, rows.sender_lost, rows.schedule, rows.lag, rows.receive, rows.loop_stall, rows.held, rows.clock,
-    rows.errors, rows.censored, sample.steady_state, sample.little, rows.token_counts, rows.output_length,
-    rows.overflow, sample.duration, sample.sample_size, sample.precision)
+    rows.interrupted, rows.sender_lost, rows.model_lost, rows.schedule, rows.lag, rows.receive, rows.loop_stall,
+    rows.held, rows.clock, rows.errors, rows.censored, sample.steady_state, sample.little, rows.token_counts,
+    rows.output_length, rows.overflow, sample.duration, sample.sample_size, sample.precision)
 """Every row, the most damning first."""
 
-_LIVE: Final = (rows.sender_lost, rows.lag, rows.receive, rows.loop_stall, rows.held, rows.clock, rows.errors,
-                rows.token_counts, rows.overflow)
+_LIVE: Final = (rows.sender_lost, rows.model_lost, rows.lag, rows.receive, rows.loop_stall, rows.held, rows.clock,
+                rows.errors, rows.token_counts, rows.overflow)
 
 
 def judge(seen: Evidence, notes: Sequence[str] = ()) -> Verdict:

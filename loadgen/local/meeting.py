@@ -15,6 +15,7 @@ from loadgen.local.process import ModelProcess
 from loadgen.plan import Plan
 from loadgen.protocols.http.address import Address
 from loadgen.types import UsageError
+from loadgen.workload import tokens
 
 Met = tuple[tuple[Address, ...], Plan, "Watch"]
 TOKENIZER: Final = "tokenizer.json"
@@ -32,8 +33,8 @@ class Watch:
         """Return what to keep with the run: as it is now, or as it was when it was loaded if it has died."""
         return {"model": {**self.loaded, **self._process.facts()}}
 
-    @property
     def alive(self) -> bool:
+        """Say whether the process is there."""
         return self._process.alive
 
     def close(self) -> None:
@@ -73,5 +74,7 @@ def _decided(plan: Plan, backend: Local, loaded: Loaded, warn: Callable[[str], N
     work, tokenizer = plan.workload, Path(plan.model.path) / TOKENIZER
     if not work.tokenizer and plan.model.path and tokenizer.is_file():
         work = replace(work, tokenizer=plan.model.path)
+    if plan.out.outputs and work.tokenizer:
+        backend.detokenize = tokens.load(work.tokenizer).decode
     load = plan.load if plan.load.senders else replace(plan.load, senders=1)
     return replace(plan, target=replace(plan.target, model=name, stream=stream), workload=work, load=load)

@@ -89,3 +89,8 @@ def clean(text: str, width: int | None = None) -> str:
     if width is None or cell_len(line) <= width:
         return line
     return chop_cells(line, max(2, width - 3))[0] + "..."
+
+
+def megabytes(size: int) -> str:
+    """Write a number of bytes in MB."""
+    return f"{size / 1e6:,.0f} MB"

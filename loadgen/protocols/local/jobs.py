@@ -56,6 +56,8 @@ class Job:
         """Note one token; `at` is when it was there, CLOCK_REALTIME ns, now if not given."""
         self.stamps.append(at or time_ns())
         self.ids.append(token_id)
+        if self.counts:
+            self.counts.append(1)
 
     def tokens(self, token_ids: list[int], at: int = 0) -> None:
         """Note an event of several tokens."""

@@ -1,0 +1,313 @@
+"""The backends hf and hf-vl on the real code of transformers, with tiny models of random weights."""
+
+from __future__ import annotations
+
+import base64
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="pip install 'loadgen[hf]'")
+pytest.importorskip("transformers", reason="pip install 'loadgen[hf]'")
+
+from loadgen.backends.hf import HuggingFace  # noqa: E402
+from loadgen.backends.hf_batch import Rows, answer_batch  # noqa: E402
+from loadgen.backends.hf_vl import HuggingFaceVL  # noqa: E402
+from loadgen.protocols.local.jobs import Job  # noqa: E402
+from loadgen.types import ABSENT, UsageError  # noqa: E402
+from tests.runs import Run, loadgen  # noqa: E402
+from tests.test_local_generating import Ended, decoded, served  # noqa: E402
+from tests.tiny_models import IMAGE_TOKENS, make_llama, make_llava  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+PROMPTS = ["one two three", "a much longer prompt than the one before it, by many words", "x"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # a second one only waits, on a machine that has other things to do
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> str:
+    directory = str(tmp_path_factory.mktemp("models") / "tiny-llama")
+    make_llama(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def llava(tmp_path_factory: pytest.TempPathFactory) -> str:
+    directory = str(tmp_path_factory.mktemp("models") / "tiny-llava")
+    make_llava(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def hf(llama: str) -> HuggingFace:
+    return HuggingFace(llama, batch_size=3)
+
+
+def bare(hf: HuggingFace, prompt: str, limit: int, **kwargs: Any) -> list[int]:
+    """Return the token ids that `generate` itself makes of one prompt."""
+    ids = hf.ids_of(prompt)
+    with torch.inference_mode():
+        output = hf.model.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long),
+                                   max_new_tokens=limit, **kwargs)
+    made: list[int] = output[0, len(ids):].tolist()
+    return made
+
+
+def picture(colour: tuple[int, int, int], size: tuple[int, int] = (60, 40)) -> str:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def asked(*images: str) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": [*({"type": "image_url", "image_url": {"url": url}} for url in images),
+                                         {"type": "text", "text": "what is it"}]}]
+
+
+# Static batches.
+
+
+def test_each_token_of_generate_has_its_instant_and_none_else(hf: HuggingFace) -> None:
+    (end,) = served(hf, PROMPTS[:1], 12)
+    job = end[0]
+    assert job.ids == bare(hf, PROMPTS[0], 12, min_new_tokens=12)
+    assert len(job.stamps) == 12 == job.usage and list(job.stamps) == sorted(set(job.stamps))
+    assert job.input_tokens == len(hf.ids_of(PROMPTS[0]))
+    events = decoded(end)
+    assert (events.output_tokens, events.output_source, events.usage_tokens) == (12, "token ids", 12)
+    assert (events.finish_reason, events.input_source) == ("length", "token ids")
+
+
+def test_the_rows_of_a_batch_end_each_at_its_own_length(hf: HuggingFace) -> None:
+    ended = Ended()
+    made = [Job(number, prompt, limit, {}, ended)
+            for number, (prompt, limit) in enumerate(zip(PROMPTS, (3, 9, 6), strict=True))]
+    answer_batch(hf, made)
+    assert [len(job.ids) for job in made] == [3, 9, 6] == [job.usage for job in made]
+    assert [reason for _, reason, _ in ended.all] == ["length"] * 3
+    assert made[0].stamps[0] == made[1].stamps[0] == made[2].stamps[0]  # one step, one instant
+    assert made[1].stamps[2] == made[0].stamps[2]
+
+
+def test_a_row_ends_at_its_end_of_sequence_token(hf: HuggingFace) -> None:
+    free = bare(hf, PROMPTS[1], 20)
+    stop = free[4]
+    at = free.index(stop) + 1
+    before, hf.stops = hf.stops, frozenset([stop])
+    hf.model.generation_config.eos_token_id, known = stop, hf.model.generation_config.eos_token_id
+    try:
+        ends = served(hf, PROMPTS, 20, {"ignore_eos": False})
+        forced = served(hf, PROMPTS, 20)
+    finally:
+        hf.stops, hf.model.generation_config.eos_token_id = before, known
+    job, reason, failure = ends[1]
+    assert (job.ids, reason, failure) == (free[:at], "stop", None)
+    assert len(job.stamps) == at == job.usage
+    for one, _, _ in ends:  # whatever the others did, counts are those of the tensor
+        assert len(one.ids) == len(one.stamps) == one.usage
+    assert all(len(one.ids) == 20 and stop not in one.ids for one, _, _ in forced)
+
+
+def test_a_prompt_that_does_not_fit_is_refused_with_the_numbers_and_alone(llama: str) -> None:
+    small = HuggingFace(llama, max_seq_len=40, batch_size=2)
+    long, good = served(small, ["word " * 60, "short"], 8)
+    assert long[2] is not None and long[2].kind == "too_long"
+    assert f"{long[0].input_tokens:,} tokens and an answer of 8" in long[2].detail and "40" in long[2].detail
+    assert good[2] is None and len(good[0].ids) == 8
+
+
+def test_what_nobody_waits_for_any_more_leaves_the_batch(hf: HuggingFace) -> None:
+    jobs = [Job(number, "", 50, {}, Ended()) for number in range(2)]
+    rows = Rows(jobs, frozenset(), 4, torch.device("cpu"))
+    ids = torch.zeros(2, 6, dtype=torch.long)
+    assert rows(ids, None).tolist() == [False, False]
+    jobs[0].dropped = True
+    assert rows(ids, None).tolist() == [True, False]
+
+
+def test_options_are_those_of_generate_and_a_wrong_one_fails_its_request(hf: HuggingFace) -> None:
+    ((_, _, refused),) = served(hf, PROMPTS[:1], 12, {"seed_of_nothing": 3})
+    assert refused is not None and "seed_of_nothing" in refused.detail  # transformers refuses what it does not know
+    torch.manual_seed(1)
+    ((one, _, failure),) = served(hf, PROMPTS[:1], 12, {"do_sample": True, "temperature": 5.0})
+    assert failure is None and one.ids != bare(hf, PROMPTS[0], 12, min_new_tokens=12)
+
+
+def test_plain_texts_and_ids(llama: str, hf: HuggingFace) -> None:
+    plain = HuggingFace(llama, endpoint="completions")
+    assert len(plain.ids_of("one two")) < len(hf.ids_of("one two"))
+    assert plain.ids_of([5, 6, 7]) == [5, 6, 7]
+    with pytest.raises(ValueError, match="takes no messages"):
+        plain.ids_of([{"role": "user", "content": "hi"}])
+    with pytest.raises(ValueError, match="takes no images"):
+        hf.ids_of(asked("x"))
+    assert isinstance(hf.generate("one two", 4), str)
+
+
+def test_memory_that_runs_out_fails_the_batch_and_not_the_next(hf: HuggingFace) -> None:
+    def no_room(**kwargs: Any) -> Any:
+        raise torch.OutOfMemoryError("tried to allocate 80 GiB")
+
+    class Full(HuggingFace):
+        def __init__(self) -> None:
+            self.__dict__.update(hf.__dict__)
+
+        def tensors_of(self, group: Any) -> Any:
+            return no_room() if len(group) > 1 else super().tensors_of(group)
+
+    full = Full()
+    ended = Ended()
+    for batch in ([Job(0, "a", 4, {}, ended), Job(1, "b", 4, {}, ended)], [Job(2, "c", 4, {}, ended)]):
+        answer_batch(full, batch)
+    failures = [failure for _, _, failure in ended.all]
+    assert [failure.type for failure in failures[:2] if failure] == ["OutOfMemoryError"] * 2
+    assert failures[2] is None
+
+
+# Continuous batching.
+
+
+def test_continuous_batching_stamps_each_token(llama: str, hf: HuggingFace) -> None:
+    continuous = HuggingFace(llama, batching="continuous", engine={"num_blocks": 16, "page_size": 32})
+    ends = served(continuous, PROMPTS, 10)
+    for job, reason, failure in ends:
+        assert (failure, reason) == (None, "length"), failure
+        assert len(job.ids) == len(job.stamps) == job.usage == 10
+        assert list(job.stamps) == sorted(job.stamps)
+        assert job.server["server_queue"] >= 0
+    assert ends[0][0].ids == bare(hf, PROMPTS[0], 10)
+    (long,) = served(continuous, ["word " * 5000], 8)
+    assert long[2] is not None and long[2].kind == "too_long"
+
+
+# Vision-language models.
+
+
+def test_images_are_prepared_apart_and_counted(llava: str) -> None:
+    vl = HuggingFaceVL(llava, batch_size=3)
+    ends = served(vl, [asked(picture((255, 0, 0))), asked(), asked(picture((0, 255, 0)), picture((0, 0, 255)))], 6)
+    tokens = []
+    for job, reason, failure in ends:
+        assert (failure, reason, len(job.ids), job.usage) == (None, "length", 6, 6), failure
+        assert job.server["server_preprocess"] > 0
+        tokens.append(job.input_tokens)
+    assert tokens[0] - tokens[1] >= IMAGE_TOKENS and tokens[2] - tokens[1] >= 2 * IMAGE_TOKENS
+    alone = HuggingFaceVL(llava)
+    ((job, _, _),) = served(alone, [asked(picture((255, 0, 0)))], 6)
+    assert job.ids == ends[0][0].ids
+    assert isinstance(alone.generate(asked(picture((1, 2, 3))), 3), str)
+
+
+def test_an_image_that_can_not_be_read_is_named_and_fails_alone(llava: str) -> None:
+    vl = HuggingFaceVL(llava, batch_size=2)
+    bad, web, good = served(vl, [asked(picture((1, 1, 1)), "data:image/png;base64,AAAA"), asked("http://host/cat.png"),
+                                 asked(picture((9, 9, 9)))], 4)
+    assert bad[2] is not None and "image 2 of the request (data:image/png;base64,AAAA) can't be read" in bad[2].detail
+    assert web[2] is not None and "fetches nothing" in web[2].detail
+    assert good[2] is None
+
+
+def test_a_prompt_with_images_that_does_not_fit_is_refused_alone(llava: str) -> None:
+    vl = HuggingFaceVL(llava, batch_size=2, max_seq_len=60)
+    big, small = served(vl, [asked(*[picture((1, 1, 1))] * 3), asked(picture((1, 1, 1)))], 4)
+    assert big[2] is not None and big[2].kind == "too_long" and big[0].input_tokens > 60
+    assert small[2] is None and len(small[0].ids) == 4
+
+
+# What can't be loaded.
+
+
+@pytest.mark.parametrize("arguments, words", [
+    ({"path": "./nowhere"}, "there is no directory ./nowhere"), ({"path": ""}, "--path DIR"),
+    ({"device": "cuda:9"}, "there is no device cuda:9"), ({"device": "abacus"}, "unknown device 'abacus'"),
+    ({"dtype": "int3"}, "unknown dtype"), ({"batching": "dynamic"}, "no dynamic batching"),
+    ({"engine": {"num_blocks": 3}}, "--batching continuous"), ({"tokenizer_only": True}, "loads no model"),
+    ({"batching": "continuous", "engine": {"nonsense": 3}}, "nonsense"),
+    ({"generation_kwargs": {"num_beams": 4}}, "beam search"), ({"generation_kwargs": {"max_new_tokens": 4}}, "length"),
+])
+def test_arguments_that_can_not_be(llama: str, arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        HuggingFace(**{"path": llama, **arguments})
+
+
+def test_directories_that_hold_something_else(llama: str, llava: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no config\.json"):
+        HuggingFace(str(tmp_path))
+    (tmp_path / "config.json").write_text((Path(llama) / "config.json").read_text())
+    with pytest.raises(UsageError, match="has no tokenizer"):
+        HuggingFace(str(tmp_path))
+    with pytest.raises(UsageError, match=r"causal language model .*hf-vl"):
+        HuggingFace(llava)
+    with pytest.raises(UsageError, match="no processor of images"):
+        HuggingFaceVL(llama)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_text((Path(llama) / name).read_text())
+    with pytest.raises(UsageError, match="chat template: add --endpoint completions"):
+        HuggingFace(str(tmp_path))
+    with pytest.raises(UsageError, match="can't be loaded as a causal"):  # there are no weights
+        HuggingFace(str(tmp_path), endpoint="completions")
+
+
+def test_code_of_the_model_s_own_is_run_only_if_trusted(llama: str, tmp_path: Path) -> None:
+    for file in Path(llama).iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = (Path(llama) / "config.json").read_text()
+    own = '"auto_map": {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}, "model_type": "own"'
+    (tmp_path / "config.json").write_text(config.replace('"model_type": "llama"', own))
+    with pytest.raises(UsageError, match="--trust-remote-code"):
+        HuggingFace(str(tmp_path))
+
+
+def test_a_temperature_of_0_is_greedy(llama: str) -> None:
+    assert HuggingFace(llama, generation_kwargs={"temperature": 0}).generation_kwargs == {"do_sample": False}
+
+
+# The command line.
+
+
+def run(dir: Path, *flags: str) -> Run:
+    return loadgen([sys.executable, "-m", "loadgen", "run", "--rate", "20", "--requests", "8", "--warmup", "0s",
+                    "--no-cooldown", "--quiet", "--input-tokens", "12", "--output-tokens", "7", "--out", str(dir),
+                    *flags], dir, {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
+
+
+def test_a_run_of_hf_from_the_command_line(llama: str, tmp_path: Path) -> None:
+    result = run(tmp_path / "run", "--backend", "hf", "--path", llama, "--batch-size", "2", "--outputs")
+    summary = result.summary
+    assert summary["requests"]["succeeded"] == 8, result.err
+    assert not {"token_counts", "output_length", "coalesced"} & result.failing
+    assert all(len(row["token_at"]) == 7 == row["usage_tokens"] for row in result.rows)
+    facts = summary["server"]["model"]
+    assert (facts["device"], facts["class"], facts["batching"]) == ("cpu", "LlamaForCausalLM", "static")
+    assert facts["load_time"] > 0 and facts["max_rss"] > 50_000_000
+    assert result.plan["target"]["model"] == "tiny-llama"
+    assert all(row["input_source"] == "token ids" and row["input_tokens"] > 12 for row in result.rows)
+    assert '"text":""' not in (result.dir / "outputs.jsonl").read_text().replace(" ", "")
+
+
+def test_a_run_of_hf_vl_from_the_command_line(llava: str, tmp_path: Path) -> None:
+    result = run(tmp_path / "run", "--backend", "hf-vl", "--path", llava, "--images", "synthetic:64x48",
+                 "--images-per-request", "2")
+    assert result.summary["requests"]["succeeded"] == 8, result.err
+    assert result.summary["metrics"]["server_preprocess"]["count"] == 8
+    assert "server_preprocess" in result.out
+    assert all(row["input_tokens"] > 2 * IMAGE_TOKENS and row["input_tokens"] != ABSENT for row in result.rows)
+    assert result.plan["resolved"]["provenance"]["workload"]["images"]["per_request"] == 2
+
+
+def test_texts_with_images_are_refused_for_a_text_model(llama: str, tmp_path: Path) -> None:
+    result = run(tmp_path / "run", "--backend", "hf", "--path", llama, "--images", "synthetic:64x48")
+    assert result.code == 2 and "hf takes no images: write --backend hf-vl" in result.err

@@ -1,0 +1,260 @@
+"""The forms that a local backend's generate can have, and what each leaves in the jobs that it answered."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from loadgen.backends import aisbench
+from loadgen.backends.generating import Streamer, alike, answer
+from loadgen.backends.local import LocalBackend
+from loadgen.backends.local_answers import Local
+from loadgen.protocols.local.jobs import Job, Jobs, answer_of
+from loadgen.types import ABSENT, Failure, Request, Timeline, TokenEvents
+
+
+class Ended:
+    """Collects the ends of jobs."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[Job, str, Failure | None]] = []
+
+    def __call__(self, job: Job, reason: str, failure: Failure | None) -> None:
+        self.all.append((job, reason, failure))
+
+
+def served(backend: LocalBackend, inputs: Sequence[Any], limit: int = 4,
+           options: dict[str, Any] | None = None) -> list[tuple[Job, str, Failure | None]]:
+    """Let a backend answer jobs that all wait when it begins, and return how they ended, in their order."""
+    jobs, ended = Jobs(), Ended()
+    made = [Job(number, one, limit, options or {}, ended) for number, one in enumerate(inputs)]
+    for job in made:
+        jobs.put(job)
+    over = threading.Thread(target=lambda: (wait_for(lambda: len(ended.all) == len(made)), jobs.close()))
+    over.start()
+    backend.serve(jobs)
+    over.join()
+    return sorted(ended.all, key=lambda end: end[0].number)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    event = threading.Event()
+    while not condition():
+        event.wait(0.002)
+
+
+def decoded(end: tuple[Job, str, Failure | None], **changes: Any) -> TokenEvents:
+    """Send an end the way it goes, through bytes, and read it as the desk does."""
+    sent = answer_of(*end)
+    timeline = Timeline(0, due=0, sent=1, stamps=sent.stamps, reads=sent.reads, offsets=sent.offsets,
+                        payload=sent.payload, failure=sent.failure, complete=sent.failure is None)
+    local = Local(LocalBackend)
+    for name, value in changes.items():
+        setattr(local, name, value)
+    return local.decode(timeline, Request(0, prompt="a b c", max_output_tokens=4))
+
+
+class Plain(LocalBackend):
+    def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
+        return [f"{one} said" for one in input] if isinstance(input, list) else f"{input} said"
+
+
+class Pieces(LocalBackend):
+    def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
+        for number in range(max_out_len):
+            yield f"{input}{number} "
+
+
+class Ids(LocalBackend):
+    def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
+        yield 7
+        yield [8, 9]
+        yield []
+        yield None
+        yield 10
+
+
+class Rows(LocalBackend):
+    def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
+        yield [number for number, _ in enumerate(input)]
+        yield [None if number else 5 for number, _ in enumerate(input)]
+
+
+class Puts(LocalBackend):
+    eos_token_id = 2
+
+    def generate(self, input: Any, max_out_len: int, streamer: Any = None, **kwargs: Any) -> Any:
+        for token in (11, 12):
+            streamer.put(token)
+        streamer.end()
+        return "text that tokens were streamed of"
+
+
+class Coroutine(LocalBackend):
+    async def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:  # type: ignore[override]
+        return f"{input} said"
+
+
+class Asynchronous(LocalBackend):
+    async def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:  # type: ignore[override]
+        for number in range(max_out_len):
+            yield number
+
+
+class Fails(LocalBackend):
+    def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
+        if input == "bad":
+            raise MemoryError("no room")
+        return "fine"
+
+
+@pytest.mark.parametrize("made", [Plain, Coroutine])
+def test_a_text_is_an_answer_end_to_end_and_no_token_is_made_up(made: type[LocalBackend]) -> None:
+    (end,) = served(made(), ["hello"])
+    events = decoded(end)
+    assert (events.failure, events.text, events.finish_reason) == (None, "hello said", "")
+    assert (len(events.ends), events.output_tokens, events.output_source) == (1, ABSENT, "")
+    counted = decoded(end, tokenizer=lambda text: len(text.split()))
+    assert (counted.output_tokens, counted.output_source, counted.counts) == (2, "tokenizer", [2])
+
+
+def test_pieces_are_token_events() -> None:
+    (end,) = served(Pieces(), ["x"])
+    events = decoded(end)
+    assert (events.counts, events.output_tokens, events.output_source) == ([1] * 4, 4, "events")
+    assert events.text == "x0 x1 x2 x3 "
+    stamps = end[0].stamps
+    assert list(stamps) == sorted(stamps) and len(stamps) == 4
+
+
+def test_ids_are_counted_exactly_several_an_event_too() -> None:
+    (end,) = served(Ids(), ["x"], limit=9)
+    events = decoded(end)
+    assert (events.counts, events.output_tokens, events.output_source) == ([1, 2, 1], 4, "token ids")
+    assert events.finish_reason == "stop"  # four of nine
+    assert decoded(end, detokenize=lambda ids: "-".join(map(str, ids))).text == "7-8-9-10"
+    assert decoded(served(Ids(), ["x"], limit=4)[0]).finish_reason == "length"
+
+
+def test_rows_of_a_batch_have_instants_of_their_own() -> None:
+    first, second = served(Rows(batch_size=2), ["a", "b"])
+    assert (first[0].ids, second[0].ids) == ([0, 5], [1])
+    assert first[0].stamps[0] == second[0].stamps[0]  # the step was there for both at once
+
+
+def test_a_batch_of_texts() -> None:
+    ends = served(Plain(batch_size=3), ["a", "b"])
+    assert [decoded(end).text for end in ends] == ["a said", "b said"]
+
+
+def test_what_was_streamed_counts_and_not_the_text_that_is_returned() -> None:
+    (end,) = served(Puts(), ["x"])
+    assert end[0].ids == [11, 12] and end[0].text is None
+
+
+def test_a_streamer_ends_a_row_at_its_stop_and_takes_the_rest_for_padding() -> None:
+    np = pytest.importorskip("numpy")
+    jobs = [Job(number, "", 9, {}, Ended()) for number in range(2)]
+    streamer = Streamer(jobs, frozenset([2]))
+    streamer.put(np.zeros((2, 5), int))  # the prompts
+    for step in ([3, 4], [5, 2], [6, 0], [2, 0], [0, 0]):
+        streamer.put(np.array(step))
+    assert (jobs[0].ids, jobs[1].ids) == ([3, 5, 6, 2], [4, 2])
+
+
+def test_an_async_generator_answers_up_to_batch_size_at_a_time() -> None:
+    ends = served(Asynchronous(batch_size=3), ["a"] * 5)
+    assert [end[0].ids for end in ends] == [[0, 1, 2, 3]] * 5
+
+
+def test_an_exception_fails_its_request_with_file_and_line_and_no_other() -> None:
+    good, bad, last = served(Fails(), ["good", "bad", "good"])
+    assert good[2] is None and last[2] is None
+    assert bad[2] is not None
+    assert (bad[2].kind, bad[2].type) == ("backend", "MemoryError")
+    assert "test_local_generating.py:" in bad[2].detail and "no room" in bad[2].detail
+
+
+def test_what_generate_returns_must_be_texts() -> None:
+    class Wrong(LocalBackend):
+        def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
+            return 7
+
+    class TooFew(LocalBackend):
+        def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
+            return ["one"]
+
+    for backend, words in ((Wrong(), "generate returned int"), (TooFew(batch_size=2), "1 answers to 2 inputs")):
+        for _, _, failure in served(backend, ["a", "b"]):
+            assert failure is not None and words in failure.detail
+
+
+def test_an_empty_answer_is_a_failure() -> None:
+    class Silent(LocalBackend):
+        def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
+            return ""
+
+    (end,) = served(Silent(), ["a"])
+    failure = decoded(end).failure
+    assert failure is not None and failure.kind == "empty"
+
+
+def test_options_and_lengths_part_a_batch_that_one_call_can_not_answer() -> None:
+    jobs = [Job(0, "", 4, {}, Ended()), Job(1, "", 4, {"top_k": 1}, Ended()), Job(2, "", 8, {}, Ended()),
+            Job(3, "", 4, {}, Ended())]
+    assert [[job.number for job in group] for group in alike(jobs)] == [[0, 3], [1], [2]]
+
+
+def test_options_reach_generate() -> None:
+    seen: list[dict[str, Any]] = []
+
+    class Notes(LocalBackend):
+        def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
+            seen.append({"max_out_len": max_out_len, **kwargs})
+            return "x"
+
+    served(Notes(), ["a"], limit=3, options={"top_k": 5})
+    assert seen == [{"max_out_len": 3, "top_k": 5}]
+
+
+def test_a_generator_whose_requests_nobody_waits_for_is_closed() -> None:
+    closed = threading.Event()
+
+    class Endless(LocalBackend):
+        def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
+            try:
+                while True:
+                    yield 1
+                    job.dropped = True
+            finally:
+                closed.set()
+
+    job = Job(0, "a", 4, {}, Ended())
+    answer(Endless(), [job])
+    assert closed.is_set() and job.ids == [1, 1]
+
+
+def test_aisbench_s_base_model_gets_lists_in_aisbench_s_form() -> None:
+    seen: list[Any] = []
+
+    class Mine(aisbench.BaseModel):
+        def generate(self, inputs: Any, max_out_len: int, **kwargs: Any) -> Any:  # type: ignore[override]
+            seen.append(inputs)
+            return ["x"] * len(inputs)
+
+    served(Mine(path="p", meta_template={"round": []}), [[{"role": "user", "content": "hi"}], "plain"])
+    assert seen == [[[{"role": "HUMAN", "prompt": "hi"}]], ["plain"]]
+
+
+def test_a_request_becomes_what_the_process_of_the_model_reads() -> None:
+    local = Local(Plain, options={"top_k": 3, "min_p": None})
+    body = msgspec.json.decode(local.encode(Request(0, prompt="hi", max_output_tokens=9, body={"seed": 1})).body)
+    assert body == {"input": "hi", "limit": 9, "options": {"top_k": 3, "seed": 1}}
+    body = msgspec.json.decode(local.encode(Request(0, prompt="hi", images=("data:x",))).body)
+    assert body["limit"] == 128
+    assert body["input"][0]["content"][0] == {"type": "image_url", "image_url": {"url": "data:x"}}
+    assert Local(Plain, options={"ignore_eos": False}).forces_length is False

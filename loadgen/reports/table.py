@@ -40,13 +40,11 @@ LINES: Final = (
 
 def table(report: Report, width: int) -> list[str]:
     """Lay the latencies out in at most `width` columns; [] if nothing was measured."""
-    lines = [line for line in _chosen(report) if report.metrics.get(line.metric) and report.metrics[line.metric].count]
-    if not lines:
+    shown = rows(report)
+    if not shown:
         return []
-    unstable = is_unstable(report)
-    rows = [_cells(report.metrics[line.metric], line, unstable) for line in lines]
-    labels = ["", *(line.label for line in lines)]
-    columns = {name: [name, *(row[name] for row in rows)] for name in COLUMNS}
+    labels = ["", *(line.label for line, _ in shown)]
+    columns = {name: [name, *(cells[name] for _, cells in shown)] for name in COLUMNS}
     text = _lay_out(labels, columns, _GAPS[0])
     for name in (None, *_EXPENDABLE):
         if max(map(cell_len, text)) <= width:
@@ -55,6 +53,13 @@ def table(report: Report, width: int) -> list[str]:
             del columns[name]
         text = _lay_out(labels, columns, _GAPS[1])
     return text
+
+
+def rows(report: Report) -> list[tuple[Line, dict[str, str]]]:
+    """Return the lines that have values, each with its cells by COLUMNS."""
+    unstable = is_unstable(report)
+    return [(line, _cells(report.metrics[line.metric], line, unstable)) for line in _chosen(report)
+            if report.metrics.get(line.metric) and report.metrics[line.metric].count]
 
 
 def is_unstable(report: Report) -> bool:

@@ -29,6 +29,7 @@ from loadgen.prepare import Calls, Course
 from loadgen.protocols.http.address import Address
 from loadgen.recorder import Recorder
 from loadgen.report import SCHEMA, Report
+from loadgen.result import Requests, Result
 from loadgen.retry import Retries
 from loadgen.secrets import secrets_of
 from loadgen.store import RunReader, RunWriter, StorageFull
@@ -218,9 +219,15 @@ def replay(directory: Path) -> Report:
 
     Raises UsageError if the directory holds no run that can be read.
     """
+    return read_back(directory).report
+
+
+def read_back(directory: Path, name: str = "") -> Result:
+    """Read a run back from its files alone, as `replay` does. `name` tells it from others (that of the directory)."""
     reader = RunReader(directory)
     record = reader.plan()
-    recorder = Recorder(Window(**record["resolved"]["window"]), slo.expand(record["judgement"]["slo"]), _fresh(record))
+    fresh = _fresh(record)
+    recorder = Recorder(Window(**record["resolved"]["window"]), slo.expand(record["judgement"]["slo"]), fresh)
     interrupted = True  # a run that did not live to say how it ended
     server: Mapping[str, Any] = {}
     for line in reader.health():
@@ -232,4 +239,7 @@ def replay(directory: Path) -> Report:
             interrupted = bool(line["interrupted"])
     for batch in reader.rows():
         recorder.fold(batch)
-    return _report(recorder, record, interrupted, server)
+    report = _report(recorder, record, interrupted, server)
+    histograms = {metric: recorder.metrics[metric] for metric in report.metrics}
+    return Result(name or directory.resolve().name, directory, report, histograms,
+                  lambda: (Requests.of(batch, fresh) for batch in reader.rows()), reader.logs)

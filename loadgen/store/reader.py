@@ -57,6 +57,11 @@ class RunReader:
         for record in records:
             yield arrow.from_arrow(record)
 
+    def logs(self) -> dict[str, str]:
+        """Return the interval logs as text, by metric; of one that was cut off, the lines that are whole."""
+        texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(self.dir.glob("*.hlog"))}
+        return {metric: text[: text.rfind("\n") + 1] for metric, text in texts.items()}
+
     def health(self) -> Iterator[Health | ClockSample | dict[str, Any]]:
         """Yield the lines of health.jsonl: how the client was, its clock samples, and events as mappings.
 

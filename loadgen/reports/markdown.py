@@ -1,0 +1,105 @@
+"""The report as GitHub Markdown, for a pull request: the verdict first, then the table, then what else was said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from loadgen.report import Check, Gate, Report
+from loadgen.reports import items
+from loadgen.reports.format import clean, count, quantity
+from loadgen.reports.judged import headline
+from loadgen.reports.table import COLUMNS, rows
+from loadgen.result import Result
+
+_SPECIAL: Final = re.compile(r"([\\`*_\[\]|~!$])")
+_LINKED: Final = re.compile(r"([@#]|//|\bwww(?=\.))")
+"""What GitHub turns into mentions, references and links; a zero-width space behind it stops that."""
+_GATE: Final = {True: "pass", False: "MISSED", None: "undecided"}
+
+
+def render(results: Sequence[Result]) -> Iterator[str]:
+    """Write a section for each run. Foreign texts can't make markup, links, mentions or HTML."""
+    for number, result in enumerate(results):
+        yield ("\n" if number else "") + section(result.report, result.name if len(results) > 1 else "")
+
+
+def section(report: Report, name: str = "") -> str:
+    """Write one report; `name` goes into its heading."""
+    word, meaning = headline(report)
+    blocks = [
+        [f"### loadgen{f' {code(name)}' if name else ''}: {word}, {meaning}"],
+        [" · ".join(code(item) for item in items.title(report))],
+        [f"* {check}" for check in _failing(report)],
+        _table(report),
+        [f"* {label}: {' · '.join(map(escape, said))}" for label, said in _facts(report) if said],
+        [f"* failure {line}" for line in _failures(report)],
+        _gates(report.verdict.gates),
+        [f"* note: {escape(note)}" for note in report.verdict.notes],
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def escape(text: str) -> str:
+    """Make a text stand for itself, wherever in a line it is."""
+    text = _SPECIAL.sub(r"\\\1", clean(text))
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _LINKED.sub("\\1&#8203;", text)
+
+
+def code(text: str) -> str:
+    """Write a text as a code span, in which nothing is markup; not for tables, whose bars are stronger than spans."""
+    text = clean(text)
+    if not text:
+        return ""
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    space = " " if "`" in text else ""
+    return f"{fence}{space}{text}{space}{fence}"
+
+
+def _failing(report: Report) -> Iterator[str]:
+    for check in report.verdict.checks:
+        if not check.ok:
+            yield _check(check)
+
+
+def _check(check: Check) -> str:
+    kind = "warning" if check.warning else "check"
+    seen, limit = quantity(check.seen, check.unit), quantity(check.limit, check.unit)
+    limited = f", limit {escape(limit)}" if limit not in ("", "-") else ""
+    remedy = f": {escape(check.remedy)}" if check.remedy else ""
+    return f"{kind} **{escape(check.name.replace('_', ' '))}** {escape(seen)}{limited}{remedy}"
+
+
+def _table(report: Report) -> list[str]:
+    shown = rows(report)
+    if not shown:
+        return ["No request succeeded: there is no latency to show."]
+    lines = [["", *COLUMNS[:-1], ""], ["---", *["--:"] * (len(COLUMNS) - 1), "---"]]
+    lines += [[line.metric, *(cells[name] for name in COLUMNS[:-1]), line.note] for line, cells in shown]
+    escaped = (lines[0], lines[1], *([escape(cell) for cell in line] for line in lines[2:]))
+    return [f"| {' | '.join(line)} |" for line in escaped]
+
+
+def _facts(report: Report) -> Iterator[tuple[str, list[str]]]:
+    yield "requests", items.requests(report)
+    yield "not measured", items.not_measured(report)
+    yield "throughput", items.throughput(report)
+    yield "client", items.client(report)
+    yield "measured with", list(filter(None, [items.machine(report.client)]))
+
+
+def _failures(report: Report) -> Iterator[str]:
+    for failure in items.failures(report)[: items.MOST_CLASSES]:
+        said = ": ".join(filter(None, [code(", ".join(clean(name, 40) for name in failure.types)),
+                                       code(clean(failure.example, 300))]))
+        yield f"{escape(failure.kind)} {count(failure.times)}" + (f" {said}" if said else "")
+
+
+def _gates(gates: Sequence[Gate]) -> list[str]:
+    if not gates:
+        return []
+    lines = [f"| {escape(gate.slo)} | {_GATE[gate.ok]} | {escape(quantity(gate.seen, gate.unit))} | "
+             f"{escape(quantity(gate.upper, gate.unit))} |" for gate in gates]
+    return ["| slo | | seen | bound that decides |", "|---|---|--:|--:|", *lines]

@@ -1,0 +1,18 @@
+"""summary.json of one run, or a list of those of several."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from loadgen.result import Result
+
+
+def render(results: Sequence[Result]) -> Iterator[str]:
+    """Write what summary.json holds; of several runs a list, each with its name as `run`."""
+    summaries = [result.report.to_json() for result in results]
+    if len(results) == 1:
+        yield json.dumps(summaries[0], indent=2) + "\n"
+    else:
+        named = [{"run": result.name, **summary} for result, summary in zip(results, summaries, strict=True)]
+        yield json.dumps(named, indent=2) + "\n"

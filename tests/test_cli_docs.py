@@ -10,6 +10,8 @@ import pytest
 
 from loadgen import planfile
 from loadgen.cli import main
+from loadgen.cli.export import format_of
+from loadgen.cli.formats import BY_NAME
 from loadgen.cli.run import plan_of
 
 ROOT = Path(__file__).parent.parent
@@ -48,7 +50,7 @@ def test_no_page_names_a_flag_that_is_not_there(name: str, capsys: pytest.Captur
 
 
 def examples() -> list[str]:
-    fenced = re.findall(r"```sh\n(.*?)```", page("run") + page("report"), re.DOTALL)
+    fenced = re.findall(r"```sh\n(.*?)```", "".join(map(page, ("run", "report", "formats"))), re.DOTALL)
     return [line for block in fenced for line in EXAMPLE.findall(block)]
 
 
@@ -59,6 +61,12 @@ def test_each_example_parses(line: str, tmp_path: Path, monkeypatch: pytest.Monk
     args = main.parser().parse_args(shlex.split(line)[1:])
     if args.command == "run":
         plan_of(args)
+    elif args.format:
+        format_of(args.format)
+
+
+def test_the_page_of_formats_has_each_of_them_and_no_other() -> None:
+    assert re.findall(r"^\| `([\w-]+)` \| .* \| .* \|$", page("formats"), re.MULTILINE) == list(BY_NAME)
 
 
 def test_there_are_examples() -> None:
@@ -81,8 +89,8 @@ def test_the_demo_is_a_command_line_that_parses() -> None:
     assert set(FLAG.findall(demo)) <= set(FLAG.findall(page("run") + page("mock")))
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/run.md", "docs/plan.md", "docs/report.md",
-                                  "docs/architecture.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", *(f"docs/{file.name}" for file in
+                                                                     sorted((ROOT / "docs").glob("*.md")))])
 def test_no_link_is_broken(name: str) -> None:
     path = ROOT / name
     for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):

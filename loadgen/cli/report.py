@@ -7,29 +7,51 @@ import json
 from pathlib import Path
 from typing import Any
 
+from loadgen.cli.export import HELP, export, format_of
+
 
 def add_parser(subparsers: Any) -> None:
     """Add `report` to the command line."""
     parser = subparsers.add_parser(
         "report", help="make the report of a run again from its files",
+        epilog=HELP,
         description="Read the files of a run, also of one that was killed, and make its numbers and its verdict again.")
-    parser.add_argument("dir", metavar="RUN_DIR", type=Path, help="directory of the run")
+    parser.add_argument("dirs", metavar="RUN_DIR", type=Path, nargs="+", help="directory of a run")
     parser.add_argument("--json", action="store_true",
                         help="print summary.json on standard output and nothing else there")
     parser.add_argument("--no-write", action="store_true", help="leave the files of the run as they are")
+    parser.add_argument("--format", metavar="NAME", help="write the runs in a format, see below; changes no file of "
+                                                         "theirs, and exits with 0")
+    parser.add_argument("--out", metavar="FILE", type=Path,
+                        help="where --format writes: a file, or a directory for a format of several files (standard "
+                             "output)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    """Do what was asked for with the runs, and return an exit code: with --format 0, else the highest of their own."""
+    from loadgen.types import UsageError
+
+    if args.format:
+        export(args.dirs, format_of(args.format), args.out)
+        return 0
+    if args.out:
+        raise UsageError("--out says where --format writes: add --format NAME, as in --format markdown")
+    if args.json and len(args.dirs) > 1:
+        raise UsageError("--json prints one summary: name one directory, or write --format json")
+    return max(_report(dir, args) for dir in args.dirs)
+
+
+def _report(dir: Path, args: argparse.Namespace) -> int:
     """Replay a run directory, rewrite its summary.json, print the table, and return the verdict's exit code."""
     from loadgen.cli.show import show
     from loadgen.run import replay
 
-    report = replay(args.dir)
+    report = replay(dir)
     if not args.no_write:
         text = json.dumps(report.to_json(), indent=2)
-        write_whole(args.dir / "summary.json", text + "\n")
-    show(report, args.dir, as_json=args.json, quiet=True)
+        write_whole(dir / "summary.json", text + "\n")
+    show(report, dir, as_json=args.json, quiet=True)
     return report.verdict.exit_code
 
 

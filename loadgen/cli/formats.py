@@ -1,0 +1,51 @@
+"""The table of formats that `loadgen report --format` writes: what each is called, and which module renders it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final
+
+TEXT: Final = "text"
+BINARY: Final = "binary"
+FILES: Final = "files"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format. `module` is imported when it is asked for, so that the table costs nothing.
+
+    A module of TEXT has render(results) -> pieces of text; one of FILES render(results) -> {file name: text}, for a
+    directory; one of BINARY write(results, file). `single`: it holds one run only.
+    """
+
+    name: str
+    module: str
+    about: str
+    form: str = TEXT
+    single: bool = False
+
+    def renderer(self) -> Callable[..., Any]:
+        """Import the module and return its function."""
+        found: Callable[..., Any] = getattr(import_module(self.module), "write" if self.form == BINARY else "render")
+        return found
+
+
+FORMATS: Final = (
+    Format("text", "loadgen.reports.plain", "the table of loadgen run"),
+    Format("markdown", "loadgen.reports.markdown", "for a pull request on GitHub"),
+    Format("json", "loadgen.reports.summary_json", "summary.json; a list of those of several runs"),
+    Format("csv", "loadgen.reports.csv_requests", "one line a request"),
+    Format("csv-summary", "loadgen.reports.csv_summary", "one line a metric"),
+    Format("parquet", "loadgen.store.merge", "one row a request, of several runs in one file", BINARY),
+    Format("hlog", "loadgen.reports.hlog", "the HdrHistogram interval logs in one"),
+    Format("hgrm", "loadgen.reports.hgrm", "HdrHistogram percentile distributions, a file a metric", FILES),
+    Format("github-benchmark", "loadgen.reports.github_benchmark", "smaller.json and bigger.json for "
+           "github-action-benchmark", FILES),
+    Format("vllm-bench", "loadgen.reports.vllm_bench", "keys of what vllm bench serve saves"),
+    Format("vllm-bench-detailed", "loadgen.reports.vllm_detailed", "the same with a list for each request"),
+    Format("genai-perf", "loadgen.reports.genai_perf", "keys of profile_export_genai_perf.json", single=True),
+    Format("aiperf", "loadgen.reports.aiperf", "keys of profile_export_aiperf.json", single=True),
+)
+BY_NAME: Final = {format.name: format for format in FORMATS}

@@ -90,7 +90,7 @@ def tokens(content: str) -> list[Token]:
     return found
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.one_of(st.text(max_size=50), st.text("`|\\<>@#*_[]()!~&/w. \n$1-", max_size=30)))
 def test_no_text_of_a_server_is_markup_for_github(evil: str) -> None:
     found = tokens(markdown.section(hostile(evil)))
@@ -139,6 +139,7 @@ def test_a_line_of_csv_is_a_request_in_ms() -> None:
     assert (second["ttft_ms"], second["output_tokens"], fourth["sent_ms"], fourth["lag_ms"]) == ("", "", "", "")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_no_cell_is_a_formula(evil: str) -> None:
     cell = csv_requests.safe(evil)

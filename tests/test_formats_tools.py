@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import report_samples as samples
@@ -70,6 +70,7 @@ def lines_of(text: str) -> list[list[float]]:
     return [[float(cell) for cell in line] for line in lines if len(line) == 4 and line[0] != "Value"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, HIGHEST) | st.integers(0, 3000), min_size=1, max_size=60))
 def test_each_line_of_a_distribution_is_the_percentile_by_brute_force(values: list[int]) -> None:
     values.sort()
@@ -81,6 +82,7 @@ def test_each_line_of_a_distribution_is_the_percentile_by_brute_force(values: li
         assert inverse == pytest.approx(1 / (1 - level), abs=0.006)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, HIGHEST), min_size=1, max_size=40))
 def test_a_distribution_begins_at_0_and_ends_at_the_exact_maximum(values: list[int]) -> None:
     text = hgrm.distribution(of(values), 1.0).splitlines()
@@ -115,6 +117,7 @@ def test_what_is_beyond_the_buckets_is_the_maximum() -> None:
     assert lines_of(text)[-1][0] == 2 * HIGHEST
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, HIGHEST), min_size=1, max_size=60))
 def test_the_deviation_is_that_of_the_values(values: list[int]) -> None:
     assert deviation(of(values)) == pytest.approx(np.std(values), rel=0.01, abs=0.001 * max(values) + 1)

@@ -37,7 +37,9 @@ class Tally:
     unstamped: int = 0
     events: int = 0  # token events
     coalesced: int = 0  # of them, those whose stamp is that of a later one
-    tokens: int = 0  # tokens by their events
+    output_tokens: int = 0  # that arrived, also of failures
+    input_tokens: int = 0  # of prompts whose first token arrived
+    tokens: int = 0  # tokens by their events, of successes
     shared: int = 0  # of them, those that came with others in one event
     usage_given: int = 0  # successes whose token count the server told
     usage_wrong: int = 0  # of them, those whose count is another
@@ -67,6 +69,9 @@ class Tally:
         self.unstamped += int(batch.unstamped[rows].sum())
         self.events += int(tokens.events[rows].sum())
         self.coalesced += int(batch.coalesced[rows].sum())
+        self.output_tokens += int(tokens.total[rows].sum())
+        prompts = batch.input_tokens[rows][tokens.events[rows] > 0].astype(np.int64)
+        self.input_tokens += int(prompts[prompts > 0].sum())
         self._fold_failures(batch, np.flatnonzero(mask & ~good))
         self._fold_successes(batch, tokens, mask & good)
 

@@ -63,6 +63,7 @@ def requests(recorder: Recorder) -> dict[str, Any]:
 
 def _outcome(tally: Tally) -> dict[str, Any]:
     return {"offered": tally.offered, "succeeded": tally.succeeded, "failed": tally.failed, "censored": tally.censored,
+            "output_tokens": tally.output_tokens, "input_tokens": tally.input_tokens,
             "failures": dict(sorted(tally.failures.items()))}
 
 

@@ -121,6 +121,8 @@ class Where:
 
     dir: str = ""  # "": runs/<time>-<backend>-<rate>
     outputs: bool = False  # write outputs.jsonl
+    metrics_port: int = 0  # serve Prometheus metrics while the run goes on; 0: don't
+    metrics_host: str = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)

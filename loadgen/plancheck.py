@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from loadgen import localcheck
-from loadgen.plan import Plan, Workload
+from loadgen.plan import Plan, Where, Workload
 from loadgen.secrets import KEY_VARIABLE, MASK
 from loadgen.types import UsageError
 
@@ -191,5 +191,13 @@ def _timeouts(plan: Plan) -> Iterator[str]:
             yield f"the timeout {name} is negative: write 0s to wait for ever"
 
 
+def _out(plan: Plan) -> Iterator[str]:
+    out = plan.out
+    if not 0 <= out.metrics_port <= 65535:
+        yield f"the metrics port {out.metrics_port} is no port: write one from 1 to 65535, as in --metrics-port 9400"
+    if not out.metrics_port and out.metrics_host != Where().metrics_host:
+        yield "--metrics-host says where metrics are served, and none are: add --metrics-port 9400, or leave it out"
+
+
 _RULES: Final[tuple[Callable[[Plan], Iterator[str]], ...]] = (
-    _target, localcheck.rule, _policy, _arrivals, _length, _workload, _tls, _timeouts, _judgement)
+    _target, localcheck.rule, _policy, _arrivals, _length, _workload, _tls, _timeouts, _judgement, _out)

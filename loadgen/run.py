@@ -23,6 +23,7 @@ from loadgen.backends.contract import Backend
 from loadgen.backends.triton import Triton
 from loadgen.conductor import Conductor, View
 from loadgen.engine.desk import Desk
+from loadgen.exposition import Page, serving
 from loadgen.ledger import Ledger
 from loadgen.plan import Plan
 from loadgen.prepare import Calls, Course
@@ -80,17 +81,18 @@ class _Met:
 
 
 async def _run(plan: Plan, view: View) -> tuple[Report, Path]:
-    if not registry.is_local(plan.target.backend):
-        return await _measure(_meet(plan, view), view)
-    backend = registry.make_local(plan.target)
-    addresses, plan, watch = await local.meet(plan, backend, view.warn)
-    try:
-        return await _measure(_Met(backend, addresses, plan, watch, {"model": watch.loaded}), view)
-    finally:
-        watch.close()
+    async with serving(plan.out, view) as page:
+        if not registry.is_local(plan.target.backend):
+            return await _measure(_meet(plan, page), page)
+        backend = registry.make_local(plan.target)
+        addresses, plan, watch = await local.meet(plan, backend, page.warn)
+        try:
+            return await _measure(_Met(backend, addresses, plan, watch, {"model": watch.loaded}), page)
+        finally:
+            watch.close()
 
 
-async def _measure(met: _Met, view: View) -> tuple[Report, Path]:
+async def _measure(met: _Met, view: Page) -> tuple[Report, Path]:
     backend, addresses, plan, watch = met.backend, met.addresses, met.plan, met.watch
     source = _source(plan, backend)
     backend.tokenizer = source.count_tokens
@@ -112,6 +114,7 @@ async def _measure(met: _Met, view: View) -> tuple[Report, Path]:
     desk = Desk(setups, ledger, prepare.allowance_of(plan))
     conductor = Conductor(plan.load, record, desk, ledger, phases, recorder, view, met.served)
     writer.epoch = time.time_ns()
+    view.begin(recorder, record)
     try:
         calls = Calls(course, source, backend, addresses, ledger.note, ledger.reject, plan.timeouts.total)
         await conductor.run(retries.keep(calls, desk.again))

@@ -50,7 +50,7 @@ def test_no_page_names_a_flag_that_is_not_there(name: str, capsys: pytest.Captur
 
 
 def examples() -> list[str]:
-    fenced = re.findall(r"```sh\n(.*?)```", "".join(map(page, ("run", "report", "formats"))), re.DOTALL)
+    fenced = re.findall(r"```sh\n(.*?)```", "".join(map(page, ("run", "report", "formats", "prometheus"))), re.DOTALL)
     return [line for block in fenced for line in EXAMPLE.findall(block)]
 
 
@@ -61,7 +61,7 @@ def test_each_example_parses(line: str, tmp_path: Path, monkeypatch: pytest.Monk
     args = main.parser().parse_args(shlex.split(line)[1:])
     if args.command == "run":
         plan_of(args)
-    elif args.format:
+    elif args.command == "report" and args.format:
         format_of(args.format)
 
 

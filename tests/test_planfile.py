@@ -218,6 +218,8 @@ def test_a_flag_takes_the_place_of_its_rival() -> None:
     ({"target.wait_ready": Duration(-1)}, "--wait-ready can't be negative"),
     ({"judgement.precision": 0.0}, "the precision 0 is no share"),
     ({"judgement.slo": ("ttft.p99<fast",)}, "ttft"),
+    ({"out.metrics_port": 70000}, "the metrics port 70000 is no port"),
+    ({"out.metrics_host": "0.0.0.0"}, "add --metrics-port 9400"),
 ])
 def test_a_plan_that_can_not_be_run_says_what_to_write(flags: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):

@@ -47,5 +47,6 @@ FORMATS: Final = (
     Format("vllm-bench-detailed", "loadgen.reports.vllm_detailed", "the same with a list for each request"),
     Format("genai-perf", "loadgen.reports.genai_perf", "keys of profile_export_genai_perf.json", single=True),
     Format("aiperf", "loadgen.reports.aiperf", "keys of profile_export_aiperf.json", single=True),
+    Format("prometheus", "loadgen.reports.prometheus", "text exposition, for a Pushgateway", single=True),
 )
 BY_NAME: Final = {format.name: format for format in FORMATS}

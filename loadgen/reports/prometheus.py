@@ -1,0 +1,172 @@
+"""A run as Prometheus text exposition: counters, gauges and cumulative histograms in seconds, no percentiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from loadgen.histogram import Histogram, Integers, bucket_of, highest_in
+from loadgen.reports.items import of
+from loadgen.result import Result
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+PHASES: Final = ("warmup", "measured", "cooldown")
+"""Values of the label `phase`."""
+_SECOND: Final = 1_000_000_000
+_PREFERRED: Final = (100, 112, 125, 140, 160, 180, 200, 224, 250, 280, 315, 355, 400, 450, 500, 560, 630, 710, 800, 900)
+"""Twenty buckets a decade (R20): what is interpolated in a bucket is off by its width at most, a seventh."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Upper bounds of buckets. Each is the end of an HDR bucket, so that the counts below it are exact."""
+
+    buckets: Integers  # HDR bucket indices
+    labels: tuple[str, ...]  # the highest value in each, as seconds
+
+    @classmethod
+    def between(cls, low: int, decades: int) -> Edges:
+        """Make edges at the ends of the HDR buckets that hold preferred numbers, from `low` ns (a power of ten) on."""
+        nominal = [low * step * 10**decade // 100 for decade in range(decades) for step in _PREFERRED]
+        buckets = bucket_of(np.asarray([*nominal, low * 10**decades], np.int64))
+        return cls(buckets, tuple(_seconds(value) for value in highest_in(buckets).tolist()))
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One histogram of the exposition; its name there is loadgen_<metric>_seconds."""
+
+    metric: str
+    about: str
+    edges: Edges
+
+
+def _seconds(value: int) -> str:
+    """Write ns as a decimal number of seconds, exactly."""
+    return f"{value // _SECOND}.{value % _SECOND:09d}".rstrip("0")
+
+
+_SHORT: Final = Edges.between(10_000, 6)  # 10 us to 10 s
+_LONG: Final = Edges.between(1_000_000, 6)  # 1 ms to 1,000 s
+FAMILIES: Final = (
+    Family("ttft", "Time to first token, from when the request was sent.", _LONG),
+    Family("ttft_scheduled", "Time to first token, from when the request was due.", _LONG),
+    Family("itl", "Inter-token latency, every gap between tokens.", _SHORT),
+    Family("tpot", "Time per output token, one mean a request.", _SHORT),
+    Family("e2e", "Time to the last token, from when the request was sent.", _LONG),
+    Family("e2e_scheduled", "Time to the last token, from when the request was due.", _LONG),
+    Family("lag", "How late the load generator sent a request.", _SHORT),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is known of a run at one instant. `requests` is that of a Report; `live` has values only of a running run.
+
+    `histograms` are ns, by metric; one that is not there is empty.
+    """
+
+    info: Mapping[str, str]
+    requests: Mapping[str, Any]
+    histograms: Mapping[str, Histogram]
+    live: Mapping[str, float] = field(default_factory=dict)
+    phase: str = ""  # warmup, measured, cooldown, draining; "" when the run is over
+
+
+LIVE: Final = {
+    "offered": ("loadgen_offered_requests_total", "counter", "Requests that were offered, of all phases."),
+    "in_flight": ("loadgen_in_flight_requests", "gauge", "Requests that were sent and have not ended."),
+    "planned_rate": ("loadgen_planned_rate", "gauge", "Requests per second that the plan offers; 0 in a closed loop."),
+    "offered_rate": ("loadgen_offered_rate", "gauge", "Requests per second that were offered in the last seconds."),
+    "elapsed": ("loadgen_elapsed_seconds", "gauge", "Time since the schedule began."),
+    "failing_checks": ("loadgen_failing_checks", "gauge", "Checks that fail so far: above 0, don't believe the rest."),
+}
+"""Values of a run that goes on: name, type and help of each."""
+
+
+def render(results: Sequence[Result]) -> Iterator[str]:
+    """Write the only one of `results`, as a Pushgateway or a textfile collector takes it."""
+    (result,) = results
+    info = info_of(result.report.plan, result.report.provenance)
+    yield expose(Snapshot(info, result.report.requests, result.histograms))
+
+
+def info_of(plan: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Say what is measured, as labels. `plan` is what plan.json holds."""
+    target, load = of(plan, "target"), of(plan, "load")
+    return {"version": str(provenance.get("loadgen", "")), "backend": str(target.get("backend", "")),
+            "url": ",".join(target.get("url", ())), "model": str(provenance.get("model") or target.get("model", "")),
+            "seed": str(load.get("seed", ""))}
+
+
+def expose(snapshot: Snapshot) -> str:
+    """Write a snapshot: text that ends in a newline and is valid UTF-8."""
+    lines = [*_head("loadgen_target_info", "gauge", "What is measured."),
+             f"loadgen_target_info{_labels(snapshot.info)} 1", *_phases(snapshot.phase), *_live(snapshot.live),
+             *_requests(snapshot.requests), *_tokens(snapshot.requests)]
+    for family in FAMILIES:
+        lines += _histogram(family, snapshot.histograms.get(family.metric) or Histogram())
+    return "\n".join(lines).encode("utf-8", "replace").decode() + "\n"
+
+
+def _head(name: str, kind: str, about: str) -> tuple[str, str]:
+    return f"# HELP {name} {about}", f"# TYPE {name} {kind}"
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items()) + "}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def _phases(phase: str) -> Iterator[str]:
+    if phase:
+        yield from _head("loadgen_phase", "gauge", "1 for the part of the run that goes on.")
+        for name in (*PHASES, "draining"):
+            yield f"loadgen_phase{_labels({'phase': name})} {int(name == phase)}"
+
+
+def _live(values: Mapping[str, float]) -> Iterator[str]:
+    for key, (name, kind, about) in LIVE.items():
+        if key in values:
+            yield from _head(name, kind, about)
+            yield f"{name} {values[key]:.15g}"
+
+
+def _requests(requests: Mapping[str, Any]) -> Iterator[str]:
+    name = "loadgen_requests_total"
+    yield from _head(name, "counter", "Requests that ended, by what became of them.")
+    for phase in PHASES:
+        seen = requests if phase == "measured" else of(requests, phase)
+        yield f"{name}{_labels({'phase': phase, 'outcome': 'succeeded', 'failure': ''})} {seen.get('succeeded', 0)}"
+        for failure, times in of(seen, "failures").items():
+            outcome = "censored" if failure == "censored" else "failed"
+            yield f"{name}{_labels({'phase': phase, 'outcome': outcome, 'failure': failure})} {times}"
+
+
+def _tokens(requests: Mapping[str, Any]) -> Iterator[str]:
+    for side, about in (("output", "Tokens that arrived, of requests that ended."),
+                        ("input", "Tokens of the prompts that were answered.")):
+        name = f"loadgen_{side}_tokens_total"
+        yield from _head(name, "counter", about)
+        for phase in PHASES:
+            seen = requests if phase == "measured" else of(requests, phase)
+            yield f"{name}{_labels({'phase': phase})} {seen.get(f'{side}_tokens', 0)}"
+
+
+def _histogram(family: Family, histogram: Histogram) -> Iterator[str]:
+    name = f"loadgen_{family.metric}_seconds"
+    yield from _head(name, "histogram", family.about)
+    used, counts = histogram.buckets()
+    below = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    places = np.searchsorted(used, family.edges.buckets, side="right")
+    for label, count in zip(family.edges.labels, below[places].tolist(), strict=True):
+        yield f'{name}_bucket{{le="{label}"}} {count}'
+    yield f'{name}_bucket{{le="+Inf"}} {histogram.count}'
+    yield f"{name}_sum {histogram.total / _SECOND!r}"
+    yield f"{name}_count {histogram.count}"

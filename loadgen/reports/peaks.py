@@ -14,10 +14,10 @@ _SECOND = 1_000_000_000
 def peaks(result: Result) -> tuple[int, int]:
     """Return (output tokens of the busiest second, most requests in flight at once) of the measured successes.
 
-    Seconds count from the first measured request that was sent.
+    Seconds count from the start of the window.
     """
     sent, ended = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    start = _first(result)
+    start = result.report.window.get("start", 0)
     tokens = np.zeros(1, np.int64)  # by second since then
     for requests in result.requests():
         batch = requests.batch
@@ -31,12 +31,6 @@ def peaks(result: Result) -> tuple[int, int]:
         tokens = longer.copy()
         tokens[: shorter.size] += shorter
     return int(tokens.max()), _most(np.concatenate(sent), np.concatenate(ended))
-
-
-def _first(result: Result) -> int:
-    found = [int(batch.sent[chosen].min()) for batch in (requests.batch for requests in result.requests())
-             if (chosen := (batch.phase == MEASURED) & (batch.sent != ABSENT)).any()]
-    return min(found, default=0)
 
 
 def _most(sent: Integers, ended: Integers) -> int:

@@ -23,19 +23,25 @@ _SECOND: Final = 1e9
 
 
 def render(results: Sequence[Result]) -> Iterator[str]:
-    """Write each run as an object on a line of its own, piece by piece: its lists can be larger than memory."""
+    """Write each run as an object on a line of its own, piece by piece: the gaps can be larger than memory."""
     for result in results:
         yield json.dumps(summary(result))[:-1]
-        for key, column in LISTS.items():
-            yield f', "{key}": ['
-            separator = ""
-            for requests in result.requests():
-                cells = msgspec.json.encode(column(requests)).decode()[1:-1]
-                if cells:
-                    yield separator + cells
-                    separator = ","
-            yield "]"
+        yield ', "itls": ['
+        parts: dict[str, list[str]] = {key: [] for key in LISTS}
+        for requests in result.requests():
+            if _measured(requests).any():
+                yield ("," if parts["errors"] else "") + _cells(_gaps(requests))
+                for key, column in LISTS.items():
+                    parts[key].append(_cells(column(requests)))
+        yield "]"
+        for key, cells in parts.items():
+            yield f', "{key}": [{",".join(cells)}]'
         yield "}\n"
+
+
+def _cells(values: list[Any]) -> str:
+    """Write a list as JSON without its brackets."""
+    return msgspec.json.encode(values).decode()[1:-1]
 
 
 def _measured(requests: Requests) -> Mask:
@@ -85,6 +91,6 @@ def _errors(requests: Requests) -> list[str]:
 
 
 LISTS: Final[dict[str, Callable[[Requests], list[Any]]]] = {
-    "input_lens": _lengths("input_tokens"), "output_lens": _output_lengths, "ttfts": _seconds("ttft"), "itls": _gaps,
+    "input_lens": _lengths("input_tokens"), "output_lens": _output_lengths, "ttfts": _seconds("ttft"),
     "latencies": _seconds("e2e"), "start_times": _starts, "queue_times": _seconds("lag"), "errors": _errors}
-"""Their lists, and how the part of each comes out of some measured requests."""
+"""Their lists but the gaps, and how the part of each comes out of some requests."""

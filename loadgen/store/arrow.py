@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -103,12 +103,20 @@ def read_stream(path: Path) -> Iterator[Any]:
 
 def stream_to_parquet(source: Path, sink: BinaryIO) -> None:
     """Copy the rows of an Arrow IPC stream into a Parquet file (zstd), a row group in memory at a time."""
-    words = [name for name, kind in COLUMNS.items() if kind is str]
-    deltas = dict.fromkeys(("due", "sent", "end"), "DELTA_BINARY_PACKED")
-    deltas |= {f"{name}.list.element": "DELTA_BINARY_PACKED" for name in RAGGED}
-    with pq.ParquetWriter(sink, ROW_SCHEMA, compression="zstd", use_dictionary=words, column_encoding=deltas) as writer:
+    write_parquet(read_stream(source), sink, ROW_SCHEMA)
+
+
+def write_parquet(records: Iterable[Any], sink: BinaryIO, schema: Any, deltas: Sequence[str] = ()) -> None:
+    """Write record batches of `schema`, which has the columns of ROW_SCHEMA, a row group in memory at a time.
+
+    `deltas` are further columns of integers that differ little from one to the next.
+    """
+    words = [field.name for field in schema if field.type == pa.string()]
+    packed = ("due", "sent", "end", *deltas, *(f"{name}.list.element" for name in RAGGED))
+    with pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=words,
+                          column_encoding=dict.fromkeys(packed, "DELTA_BINARY_PACKED")) as writer:
         held: list[Any] = []
-        for record in read_stream(source):
+        for record in records:
             held.append(record)
             if sum(part.nbytes for part in held) >= _GROUP:
                 writer.write_table(pa.Table.from_batches(held))

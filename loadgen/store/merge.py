@@ -7,11 +7,10 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from loadgen.result import OF_A_REQUEST, Requests, Result
 from loadgen.rows import COLUMNS
-from loadgen.store.arrow import ROW_SCHEMA, to_arrow
+from loadgen.store.arrow import ROW_SCHEMA, to_arrow, write_parquet
 from loadgen.types import ABSENT
 
 _ADDED: Final = tuple(name for name in OF_A_REQUEST if name not in COLUMNS)
@@ -22,12 +21,9 @@ MERGED_SCHEMA: Final = pa.schema(
 
 
 def write(results: Sequence[Result], sink: BinaryIO) -> None:
-    """Write all requests of all runs, a part of some thousands in memory at a time."""
-    words = ["run", *(field.name for field in ROW_SCHEMA if field.type == pa.string())]
-    with pq.ParquetWriter(sink, MERGED_SCHEMA, compression="zstd", use_dictionary=words) as writer:
-        for result in results:
-            for requests in result.requests():
-                writer.write_batch(_record(result.name, requests))
+    """Write all requests of all runs, a row group in memory at a time."""
+    records = (_record(result.name, requests) for result in results for requests in result.requests())
+    write_parquet(records, sink, MERGED_SCHEMA, _ADDED)
 
 
 def _record(run: str, requests: Requests) -> Any:

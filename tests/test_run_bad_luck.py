@@ -106,7 +106,9 @@ def test_ctrl_c_thrice_kills_and_the_files_can_be_reported(tmp_path: Path) -> No
         for _ in range(3):
             process.send_signal(signal.SIGINT)
             time.sleep(0.15)
-        assert finished(process, tmp_path / "run").code == 130
+        # The third may come when the second has ended everything: then the signal itself ends the process, which a
+        # shell tells as 130 too.
+        assert finished(process, tmp_path / "run").code in (130, -signal.SIGINT)
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in senders))
     report = loadgen([sys.executable, "-m", "loadgen", "report", str(tmp_path / "run")], tmp_path / "run")
     assert report.code == 130

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
@@ -38,20 +38,33 @@ def headline(report: Report) -> tuple[str, str]:
     return "VALID", "every SLO met" if verdict.gates else "no SLO was given"
 
 
+class Reason(NamedTuple):
+    """A row that makes the run INVALID: what was seen and the limit, and what to do about it."""
+
+    check: str
+    name: str
+    seen: str
+    remedy: str
+
+
+def failing(report: Report) -> list[Reason]:
+    """Return the rows that make the run INVALID; those that every short run fails come last."""
+    rows = [check for check in report.verdict.checks
+            if not check.ok and not check.warning and check.name != "interrupted"]  # the headline says that
+    rows.sort(key=lambda check: check.name in SMOKE)
+    return [Reason(check.name, clean(check.name).replace("_", " "), seen(check), clean(check.remedy))
+            for check in rows]
+
+
 def reasons(report: Report, width: int) -> Iterator[str]:
     """Say of every row that makes the run INVALID what was seen, the limit, and the remedy."""
-    failing = [check for check in report.verdict.checks
-               if not check.ok and not check.warning and check.name != "interrupted"]  # the headline says that
-    failing.sort(key=lambda check: check.name in SMOKE)
-    if not failing:
+    rows = failing(report)
+    if not rows:
         return
-    names = [clean(check.name).replace("_", " ") for check in failing]
-    seen = [_seen(check) for check in failing]
-    first, second = max(map(len, names)), min(34, max(map(cell_len, seen)))
-    for check, name, what in zip(failing, names, seen, strict=True):
+    first, second = max(len(row.name) for row in rows), min(34, max(cell_len(row.seen) for row in rows))
+    for check, name, what, remedy in rows:
         start = f"      {name:<{first}}   {what + ' ' * (second - cell_len(what))}   "
-        remedy = clean(check.remedy)
-        if check.name in SMOKE:
+        if check in SMOKE:
             yield cut(start + remedy, width)
         else:
             indent = " " * (9 + first + 3)
@@ -63,17 +76,22 @@ def reasons(report: Report, width: int) -> Iterator[str]:
                 yield from flow(remedy.split(" "), width, indent, indent, " ")
 
 
-def _seen(check: Check) -> str:
+def seen(check: Check) -> str:
+    """Write what a check saw, and its limit."""
     limit = quantity(check.limit, check.unit)
     return quantity(check.seen, check.unit) + (f", limit {limit}" if limit not in ("", "-") else "")
 
 
+def decisions(report: Report) -> list[tuple[str, str]]:
+    """Return every SLO and how it was decided, and on which bound."""
+    doubt = "" if report.verdict.valid else ", but the run is INVALID"
+    return [(_SIGN.sub(r" \1 ", clean(gate.slo)), f"{_decision(gate)}{doubt}") for gate in report.verdict.gates]
+
+
 def gates(report: Report, width: int) -> Iterator[str]:
     """Say of every SLO how it was decided, and on which bound."""
-    for gate in report.verdict.gates:
-        doubt = "" if report.verdict.valid else ", but the run is INVALID"
-        objective = _SIGN.sub(r" \1 ", clean(gate.slo))
-        yield from row("slo", [f"{objective}  ", *f"{_decision(gate)}{doubt}".split(" ")], width, " ")
+    for objective, decision in decisions(report):
+        yield from row("slo", [f"{objective}  ", *decision.split(" ")], width, " ")
 
 
 def _decision(gate: Gate) -> str:
@@ -89,9 +107,14 @@ def _decision(gate: Gate) -> str:
 
 def remarks(report: Report, width: int) -> Iterator[str]:
     """Say what fails without making the run INVALID, and the notes."""
+    for label, text in warnings_and_notes(report):
+        yield from row(label, text.split(" "), width, " ")
+
+
+def warnings_and_notes(report: Report) -> Iterator[tuple[str, str]]:
+    """Yield ("warn", what fails without making the run INVALID) and ("note", what else to know)."""
     for check in report.verdict.checks:
         if check.warning and not check.ok:
-            text = f"{clean(check.name).replace('_', ' ')} {_seen(check)}: {clean(check.remedy)}"
-            yield from row("warn", text.split(" "), width, " ")
+            yield "warn", f"{clean(check.name).replace('_', ' ')} {seen(check)}: {clean(check.remedy)}"
     for note in report.verdict.notes:
-        yield from row("note", clean(note).split(" "), width, " ")
+        yield "note", clean(note)

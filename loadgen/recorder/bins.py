@@ -77,6 +77,12 @@ class Bins:
         """Return the integral of the number in flight over all time, in request-ns."""
         return int(self._part.sum()) + self.width * int(np.cumsum(self._full).sum())
 
+    @property
+    def end(self) -> int:
+        """The end of the last bin in which a request was sent or ended; where the first begins if there is none."""
+        used = np.flatnonzero(self._series["arrivals"]), np.flatnonzero(self._series["completions"])
+        return self.origin + self.width * max((int(bins[-1]) + 1 for bins in used if bins.size), default=0)
+
     def inside(self, begin: int, end: int) -> tuple[int, int]:
         """Return (first, one past the last) of the whole bins inside [begin, end]; equal where there is none."""
         low = max(0, -((self.origin - begin) // self.width))

@@ -40,7 +40,7 @@ class Recorder:
     def __init__(self, window: Window, gates: Sequence[Slo] = (), fresh: bool = False) -> None:
         """Begin with nothing. `fresh`: each request opens a connection on purpose, which is no lag of ours."""
         self.window = window
-        self._fresh = fresh
+        self.fresh = fresh
         self.gates = tuple(gates)
         self.metrics: dict[str, Histogram] = {name: Histogram() for name in METRICS}
         batched = dict.fromkeys([*HEADLINE, *(gate.metric for gate in self.gates if gate.statistic)])
@@ -77,7 +77,7 @@ class Recorder:
         if not len(batch):
             return
         tokens = Tokens.of(batch)
-        samples = measure(batch, tokens, self._fresh)
+        samples = measure(batch, tokens, self.fresh)
         good = np.asarray([not failure for failure in batch.failure], np.bool_)
         measured = batch.phase == MEASURED
         section = self._sections(batch, measured)

@@ -1,0 +1,102 @@
+"""The Figures of a run: everything that its charts show, from its rows and what was recorded of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from loadgen.checks import span
+from loadgen.figures.axis import Axis
+from loadgen.figures.curve import Curve, curves
+from loadgen.figures.density import Cloud, Density, Scatter
+from loadgen.figures.flow import Flow, FlowCounter
+from loadgen.figures.grid import Band, Grid, Heat
+from loadgen.figures.lateness import Lateness, LatenessGrid
+from loadgen.figures.slowest import Slowest, SlowestFinder
+from loadgen.recorder import Recorder
+from loadgen.recorder.measures import MOST_IN_AN_EVENT, Tokens
+from loadgen.rows import Batch
+from loadgen.types import ABSENT, MEASURED
+
+HEAT: Final = (120, 60)
+"""Columns and rows of the heat map at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Data of charts, of a size that requests and time don't grow. None where a run has nothing to show.
+
+    `window` is where the measured window begins and ends, ns since the start of the schedule.
+    """
+
+    window: tuple[int, int]
+    curves: tuple[Curve, ...]
+    flow: Flow
+    ttft: Band | None
+    itl: Band | None
+    e2e: Band | None
+    heat: Heat | None
+    slowest: Slowest | None
+    prompts: Scatter | Density | None
+    lateness: Lateness
+
+
+def draw(recorder: Recorder, batches: Iterable[Batch], stream: bool = True, interrupted: bool = False) -> Figures:
+    """Make the Figures of a run from its rows, all of which `recorder` has seen; their order changes nothing.
+
+    Without `stream` an answer comes in one piece, and the times of its tokens have no meaning.
+    """
+    window = span(recorder, interrupted)
+    end = max(recorder.bins.end, recorder.last_due + 1, window[1])
+    sketch = _Sketch(recorder, Axis.over(recorder.bins, end), stream)
+    for batch in batches:
+        if len(batch):
+            sketch.fold(batch)
+    return sketch.figures(window)
+
+
+class _Sketch:
+    """Folds rows into what the charts need, on axes whose extent the recorder knows."""
+
+    def __init__(self, recorder: Recorder, axis: Axis, stream: bool) -> None:
+        self._recorder, self._stream = recorder, stream
+        gaps = recorder.metrics["chunk_gap"]
+        self._flow = FlowCounter(axis)
+        self._ttft, self._itl, self._e2e = Grid(axis), Grid(axis), Grid(axis)
+        self._slowest = SlowestFinder(gaps.percentile(0.5) if gaps.count and stream else ABSENT)
+        self._cloud = Cloud(recorder)
+        self._lateness = LatenessGrid(axis, recorder.fresh)
+
+    def fold(self, batch: Batch) -> None:
+        """Add the rows of `batch`."""
+        tokens = Tokens.of(batch)
+        good = np.asarray([not failure for failure in batch.failure], np.bool_)
+        self._flow.fold(batch, np.flatnonzero(~good))
+        self._slowest.fold(batch, tokens)
+        self._lateness.fold(batch, tokens)
+        answered = np.flatnonzero(good & (tokens.events > 0) & (batch.sent != ABSENT))
+        due, sent = batch.due[answered], batch.sent[answered]
+        self._e2e.add(due, np.maximum(tokens.last[answered] - sent, 0))
+        if self._stream:
+            ttft = np.maximum(tokens.first[answered] - sent, 0)
+            self._ttft.add(due, ttft)
+            self._fold_gaps(tokens, good)
+            known = (batch.input_tokens[answered] >= 0) & (batch.phase[answered] == MEASURED)
+            self._cloud.add(batch.input_tokens[answered][known].astype(np.int64), ttft[known])
+
+    def _fold_gaps(self, tokens: Tokens, good: npt.NDArray[np.bool_]) -> None:
+        """Count the gap before each event, as many times as it has tokens; see `itl` in docs/metrics.md."""
+        inner = np.flatnonzero((tokens.row[1:] == tokens.row[:-1]) & good[tokens.row[1:]]) + 1
+        parts = np.minimum(tokens.count[inner], MOST_IN_AN_EVENT)
+        self._itl.add(tokens.at[inner], (tokens.at[inner] - tokens.at[inner - 1]) // parts, parts)
+
+    def figures(self, window: tuple[int, int]) -> Figures:
+        """Return what was folded."""
+        return Figures(
+            window, curves(self._recorder, self._stream), self._flow.flow(self._recorder.bins), self._ttft.band(),
+            self._itl.band(), self._e2e.band(), self._itl.heat(*HEAT), self._slowest.slowest(), self._cloud.picture(),
+            self._lateness.lateness(self._recorder))

@@ -25,7 +25,7 @@ def main() -> int:
         line = command(mock.url, out)
         print(f"$ loadgen mock {shlex.join(PACE)}\n$ {shlex.join(line)}\n", flush=True)
         code = subprocess.run([sys.executable, "-m", *line], check=False).returncode
-    print(f"The files are in {out}/. Make the table again with: loadgen report {out}")
+    print(f"Open {out}/report.html in a browser. Make table and page again with: loadgen report {out}")
     return code
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from loadgen.figures import Curve, Figures
 from loadgen.histogram import Histogram, Integers
 from loadgen.recorder.measures import PER_REQUEST, Samples, Tokens, measure
 from loadgen.report import Report
@@ -39,7 +40,8 @@ class Result:
 
     `histograms` has the metrics of the report, over the same values. `requests` reads the rows of all phases, in the
     order in which they ended, some thousands in memory at a time; each call begins anew. `logs` are the run's
-    HdrHistogram interval logs as text, by metric.
+    HdrHistogram interval logs as text, by metric. `curves` are its percentile curves, and `figures` all that its charts
+    show, for which the rows are read once more.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Result:
     histograms: Mapping[str, Histogram]
     requests: Callable[[], Iterator[Requests]]
     logs: Callable[[], Mapping[str, str]]
+    curves: Callable[[], tuple[Curve, ...]]
+    figures: Callable[[], Figures]
 
 
 def _column(samples: Samples, size: int) -> Integers:

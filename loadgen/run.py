@@ -24,6 +24,7 @@ from loadgen.backends.triton import Triton
 from loadgen.conductor import Conductor, View
 from loadgen.engine.desk import Desk
 from loadgen.exposition import Page, serving
+from loadgen.figures import curves, draw
 from loadgen.ledger import Ledger
 from loadgen.plan import Plan
 from loadgen.prepare import Calls, Course
@@ -243,6 +244,8 @@ def read_back(directory: Path, name: str = "") -> Result:
     for batch in reader.rows():
         recorder.fold(batch)
     report = _report(recorder, record, interrupted, server)
+    stream = bool(record["target"]["stream"])
     histograms = {metric: recorder.metrics[metric] for metric in report.metrics}
     return Result(name or directory.resolve().name, directory, report, histograms,
-                  lambda: (Requests.of(batch, fresh) for batch in reader.rows()), reader.logs)
+                  lambda: (Requests.of(batch, fresh) for batch in reader.rows()), reader.logs,
+                  partial(curves, recorder, stream), lambda: draw(recorder, reader.rows(), stream, interrupted))

@@ -21,7 +21,8 @@ from loadgen.report import Report
 from loadgen.types import UsageError
 
 ROOT = Path(__file__).parent.parent
-HEAVY = ("numpy", "rich", "aiohttp", "pyarrow", "uvloop", "httptools", "tokenizers", "msgspec", "hdrh")
+HEAVY = ("numpy", "rich", "aiohttp", "pyarrow", "uvloop", "httptools", "tokenizers", "msgspec", "hdrh", "jinja2",
+         "plotly")
 BASE = ["--url", "http://host:8000", "--rate", "10", "--duration", "60s"]
 
 
@@ -169,6 +170,7 @@ def test_the_table_goes_to_stdout_and_names_the_files(capsys: pytest.CaptureFixt
     for name in ("summary.json", "ttft.hlog", "itl.hlog"):
         (tmp_path / name).write_text("")
     assert show.files_of(tmp_path) == f"{tmp_path}/  summary.json  *.hlog"
+    assert show.files_of(tmp_path, "report.html") == f"{tmp_path}/  report.html  summary.json  *.hlog"
     show.show(samples.valid, tmp_path, as_json=False, quiet=True)
     out, err = capsys.readouterr()
     assert "VALID   every SLO met" in out

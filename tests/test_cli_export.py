@@ -67,7 +67,7 @@ def test_standard_output_gets_the_same_bytes(format: Format, runs: Path, tmp_pat
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--format", "markdwon"], "unknown format 'markdwon'; did you mean markdown?; there are text, markdown"),
+    (["--format", "markdwon"], "unknown format 'markdwon'; did you mean markdown?; there are text, html, markdown"),
     (["--format", "hgrm"], "the format hgrm is several files: add --out DIR"),
     (["--format", "hgrm", "--out", "a/plan.json"], "is several files and a/plan.json is one: write --out DIR"),
     (["--format", "csv", "--out", "b"], "b is a directory: write the name of a file"),

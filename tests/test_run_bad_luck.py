@@ -81,6 +81,7 @@ def test_ctrl_c_once_drains_and_still_reports(mock: MockProcess, tmp_path: Path)
     assert 0 < requests["offered"] == requests["succeeded"] == len(result.rows)
     assert result.summary["verdict"]["interrupted"] is True
     assert "interrupted" in result.out.lower()
+    assert "<strong>INTERRUPTED</strong>" in (result.dir / "report.html").read_text(encoding="utf-8")
 
 
 def test_ctrl_c_twice_cancels_what_is_in_flight(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ class Format:
 
 FORMATS: Final = (
     Format("text", "loadgen.reports.plain", "the table of loadgen run"),
+    Format("html", "loadgen.reports.html.pages", "a page with charts, which works offline; several runs side by side"),
     Format("markdown", "loadgen.reports.markdown", "for a pull request on GitHub"),
     Format("json", "loadgen.reports.summary_json", "summary.json; a list of those of several runs"),
     Format("csv", "loadgen.reports.csv_requests", "one line a request"),

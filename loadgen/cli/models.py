@@ -65,12 +65,14 @@ def run(args: argparse.Namespace) -> int:
 
 def execute(job: Job) -> int:
     """Run one model, print its table, and return its exit code."""
+    from loadgen.cli.page import PAGE, add_page
     from loadgen.cli.show import show
     from loadgen.reports.live import choose
     from loadgen.run import execute
 
     report, directory = execute(job.plan, choose(sys.stderr, quiet=job.quiet))
-    show(report, directory, as_json=job.json, quiet=job.quiet)
+    show(report, directory, as_json=job.json, quiet=job.quiet, coming=PAGE)
+    add_page(report, directory)
     return report.verdict.exit_code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -43,19 +44,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _report(dir: Path, args: argparse.Namespace) -> int:
-    """Replay a run directory, rewrite its summary.json, print the table, and return the verdict's exit code."""
+    """Replay a run, rewrite its summary.json and report.html, print the table, and return the verdict's exit code."""
+    from loadgen.cli.page import PAGE, write_page
     from loadgen.cli.show import show
-    from loadgen.run import replay
+    from loadgen.run import read_back
 
-    report = replay(dir)
+    result = read_back(dir)
     if not args.no_write:
-        text = json.dumps(report.to_json(), indent=2)
+        text = json.dumps(result.report.to_json(), indent=2)
         write_whole(dir / "summary.json", text + "\n")
-    show(report, dir, as_json=args.json, quiet=True)
-    return report.verdict.exit_code
+    show(result.report, dir, as_json=args.json, quiet=True, coming="" if args.no_write else PAGE)
+    if not args.no_write:
+        write_page(result)
+    return result.report.verdict.exit_code
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str, instead: str = "; --no-write prints the report without it") -> None:
     """Write a file so that a reader sees the old content or the new, never a part. Raise UsageError if it can't be."""
     from loadgen.types import UsageError
 
@@ -64,4 +68,6 @@ def write_whole(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
         part.replace(path)
     except OSError as error:
-        raise UsageError(f"can't write {path}: {error.strerror}; --no-write prints the report without it") from None
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise UsageError(f"can't write {path}: {error.strerror}{instead}") from None

@@ -53,10 +53,12 @@ def run(args: argparse.Namespace) -> int:
 
         return run(args)
     plan = plan_of(args)
+    from loadgen.cli.page import PAGE, add_page
     from loadgen.cli.show import show
     from loadgen.reports.live import choose
     from loadgen.run import execute
 
     report, directory = execute(plan, choose(sys.stderr, quiet=args.quiet))
-    show(report, directory, as_json=args.json, quiet=args.quiet)
+    show(report, directory, as_json=args.json, quiet=args.quiet, coming=PAGE)
+    add_page(report, directory)
     return report.verdict.exit_code

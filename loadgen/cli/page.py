@@ -1,0 +1,65 @@
+"""Writes the page of a run into its directory: report.html."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from loadgen.report import Report
+    from loadgen.result import Result
+
+PAGE: Final = "report.html"
+
+
+class Stopped(BaseException):
+    """Ctrl-C while the page of a run was made.
+
+    No KeyboardInterrupt: where one passes through an import that runs text, as those of dataclasses do, Python ends
+    with the signal whatever main returns.
+    """
+
+
+def write_page(result: Result) -> None:
+    """Write the page of a run that was read back. Raise UsageError if it can't be written."""
+    from loadgen.cli.report import write_whole
+    from loadgen.reports.html import run_page
+
+    write_whole(result.dir / PAGE, run_page(result.report, result.figures()), instead="")
+
+
+def add_page(report: Report, directory: Path) -> None:
+    """Write the page of a run that has just ended, from its files; warn if there is no space or Ctrl-C comes.
+
+    It is made after the table is shown, because reading many requests again takes seconds.
+    """
+    from loadgen.types import UsageError
+
+    try:
+        with stoppable():
+            from loadgen.run import read_back
+
+            write_page(replace(read_back(directory), report=report))
+    except (UsageError, Stopped) as error:
+        print(f"loadgen: warning: there is no {PAGE}: {error}. Make it later with: loadgen report {directory}",
+              file=sys.stderr)
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Let Ctrl-C raise Stopped."""
+    before = signal.signal(signal.SIGINT, _stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped("it was interrupted")

@@ -1,0 +1,216 @@
+"""The pages without a browser: nothing in them can run or be fetched but what is ours, and every chart is plotly's."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html import unescape
+from html.parser import HTMLParser
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import report_samples as samples
+from loadgen.figures import Figures, curves, draw
+from loadgen.report import Check, Gate, Report
+from loadgen.reports.html import NamedRun, run_page, runs_page
+from loadgen.reports.html.answer import answer
+from loadgen.reports.html.chart import label
+from loadgen.rows import Batch
+from loadgen.types import CENSORED, Row, Window
+from tests.made_runs import MS, S, recorded, row, run_of, window_of
+
+TEMPLATES = Path(__file__).parent.parent / "loadgen" / "reports" / "html" / "templates"
+EVIL = "</script><script>alert(1)</script><!--<b onclick='x'>&amp;\u2028\ud800"
+LIBRARY = files("plotly").joinpath("package_data", "plotly.min.js").read_text(encoding="utf-8")
+
+
+def hostile_rows(text: str = EVIL) -> list[Row]:
+    """Return rows of a server that says `text` wherever it can say something."""
+    rows = run_of(60, 10 * S)
+    return [replace(one, failure=text, failure_type=text, detail=text) if one.index % 9 == 0 else
+            replace(one, finish_reason=text, input_source=text, output_source=text, input_tokens=50 + one.index % 300)
+            for one in rows]
+
+
+def figures_of(rows: list[Row], stream: bool = True) -> Figures:
+    recorder = recorded(rows, window_of(rows, 10 * S))
+    return draw(recorder, [Batch.of(rows)], stream)
+
+
+@pytest.fixture(scope="module")
+def figures() -> Figures:
+    return figures_of(hostile_rows())
+
+
+@pytest.fixture(scope="module")
+def nothing() -> Figures:
+    return draw(recorded([], Window(0, 10 * S, 1)), [])
+
+
+class Tags(HTMLParser):
+    """Collects the elements of a page, their attributes, and the texts of its scripts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: set[str] = set()
+        self.scripts: list[str] = []
+        self.comments: list[str] = []
+        self._in_script = False
+        self.feed(page.replace(LIBRARY, "library"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self._in_script = tag == "script"
+
+    def handle_data(self, data: str) -> None:
+        if self._in_script:
+            self.scripts.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_script = False
+
+    def handle_comment(self, data: str) -> None:
+        self.comments.append(data)
+
+
+ALLOWED = {"html", "head", "meta", "title", "style", "body", "main", "header", "section", "h1", "h2", "h3", "p", "div",
+           "span", "strong", "b", "dl", "dt", "dd", "table", "thead", "tbody", "tr", "th", "td", "figure", "figcaption",
+           "script", "noscript", "details", "summary"}
+ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "name", "class", "style", "scope", "role", "aria-label",
+              "type"}
+
+
+def check_harmless(page: str) -> Tags:
+    """Hold a page to our own elements and attributes: no handler, no address, no script that is not ours."""
+    found = Tags(page)
+    assert set(found.tags) <= ALLOWED
+    assert found.attributes <= ATTRIBUTES
+    assert not found.comments
+    charts = [text for text in found.scripts if text.startswith("{")]
+    assert found.scripts == [*charts, "library", (TEMPLATES / "draw.js").read_text(encoding="utf-8")]
+    assert len(charts) == found.tags.count("figure")
+    page.encode("utf-8")
+    return found
+
+
+@pytest.mark.parametrize("name", samples.ALL)
+def test_every_report_makes_a_page(name: str, figures: Figures) -> None:
+    page = run_page(samples.ALL[name], figures)
+    check_harmless(page)
+    assert answer(samples.ALL[name]) in page.replace("&lt;", "<").replace("&gt;", ">").replace("&#39;", "'")
+
+
+def test_a_run_that_measured_nothing_makes_a_page(nothing: Figures) -> None:
+    assert "there is no latency to show" in run_page(samples.empty, nothing)
+
+
+def evil_report(text: str) -> Report:
+    return replace(
+        samples.invalid,
+        requests={**samples.valid.requests, "failures": {text: 1}, "types": {text: {text: 1}},
+                  "examples": {text: text}},
+        plan={**samples.PLAN, "target": {**samples.PLAN["target"], "model": text, "headers": {text: text},
+                                         "url": [text]}, text: {text: text}},
+        provenance={"model": text, text: text}, server={"error": text}, client={"stamps": text, "senders": 1},
+        verdict=replace(samples.invalid.verdict, notes=(text,), gates=(Gate(text, True, 1, 2),),
+                        checks=(Check(text, False, text, text, "", text),)))
+
+
+def test_a_server_that_answers_scripts_is_shown_and_not_run() -> None:
+    found = check_harmless(run_page(evil_report(EVIL), figures_of(hostile_rows())))
+    assert "alert(1)" in "".join(found.scripts[:-2])  # as a failure's name in a chart's data
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.text(st.characters(codec=None) | st.sampled_from("<>&'\"/!-{}%\ud800\u2028"), max_size=40))
+def test_no_text_of_a_server_becomes_markup(figures: Figures, text: str) -> None:
+    check_harmless(run_page(evil_report(text), figures))
+    run = NamedRun(text, evil_report(text), figures.curves)
+    check_harmless(runs_page([run, replace(run, name=f"{text}2")]))
+
+
+@given(st.text(max_size=200))
+def test_a_label_of_a_chart_is_no_markup_of_plotly(text: str) -> None:
+    assert not set(label(text)) & set("<>\"'\n")
+    assert len(label(text)) <= 60 * len("&quot;")
+
+
+def test_data_of_charts_can_not_end_their_script(figures: Figures) -> None:
+    page = run_page(samples.valid, figures).replace(LIBRARY, "")
+    data = re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)
+    assert data
+    for text in data:
+        assert not set(text) & set("<>&\u2028\u2029")
+        json.loads(text)
+
+
+def test_the_page_lets_only_its_own_scripts_run(figures: Figures) -> None:
+    page = run_page(samples.valid, figures)
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
+    policy = unescape(policy)
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    script = policy.partition("script-src")[2].partition(";")[0]
+    assert "unsafe" not in script
+    assert script.count("sha256-") == 2
+    assert "http" not in policy
+
+
+def test_every_chart_is_one_that_plotly_knows(figures: Figures) -> None:
+    go = pytest.importorskip("plotly.graph_objects")
+    no_stream = figures_of([row(i, i * 20 * MS, tokens=1, token_count=[9]) for i in range(200)], stream=False)
+    crowded = figures_of([row(i, i * 3 * MS, input_tokens=i % 900 + 1, tokens=3) for i in range(3000)])
+    for shown in (figures, no_stream, crowded):
+        for text in Tags(run_page(samples.valid, shown)).scripts[:-2]:
+            go.Figure(json.loads(text), skip_invalid=False)
+
+
+def test_titles_of_charts_are_those_that_the_run_has(figures: Figures) -> None:
+    def titles(page: str) -> list[str]:
+        return re.findall("<h3>(.*?)</h3>", page)
+
+    streamed = titles(run_page(samples.valid, figures))
+    assert streamed == ["Time to first token (ttft)", "Gaps between tokens (itl)", "Time per output token (tpot)",
+                        "Whole requests (e2e)", "Requests per second", "Requests in flight", "Output tokens per second",
+                        "Failures by class", "ttft over time", "itl over time", "Requests, from due to end",
+                        "itl, all gaps", "ttft against prompt length", "Ourselves: lag and receive lag"]
+    whole = figures_of([row(i, i * 20 * MS, tokens=1, token_count=[9]) for i in range(200)], stream=False)
+    assert titles(run_page(samples.no_stream, whole)) == [
+        "Whole requests (e2e)", "Requests per second", "Requests in flight", "Output tokens per second",
+        "e2e over time", "Requests, from due to end", "Ourselves: lag and receive lag"]
+
+
+def test_runs_side_by_side_have_a_line_each(figures: Figures) -> None:
+    recorder = recorded(run_of(60, 10 * S, ttft=80 * MS), Window(2 * S, 10 * S, 600))
+    page = runs_page([NamedRun("one", samples.valid, figures.curves),
+                      NamedRun("two", samples.missed, curves(recorder))])
+    assert "2 runs side by side" in page
+    first = json.loads(check_harmless(page).scripts[0])
+    assert {trace["name"] for trace in first["data"] if "name" in trace} == {"one", "two"}
+
+
+def test_the_answer_says_what_was_measured() -> None:
+    assert answer(samples.valid) == (
+        "At 10 requests a second, 598 of 600 requests succeeded; 2 failed, most often with in_band. Half of them had "
+        "their first token within 184 ms, 99 % within 342 ms. Then a token came every 19.8 ms (median). The SLO is "
+        "met.")
+    assert answer(samples.closed).startswith("With 16 requests running at any time, 598 of 600")
+    assert answer(samples.invalid).startswith("Not to be believed, because of coalesced, lag. At 10 requests")
+    assert answer(samples.missed).endswith("Missed: ttft.p99 < 300ms.")
+    assert answer(samples.interrupted).startswith("The run was interrupted; this is what it saw until then.")
+    assert "did not keep up" in answer(samples.unstable)
+    assert "Not one of 600 requests succeeded: 600 failed, most often with connect." in answer(samples.all_failed)
+    assert "were answered whole within 2.74 s" in answer(samples.no_stream)
+    assert answer(samples.empty) == "No request was offered."
+
+
+def test_what_is_unfinished_is_said() -> None:
+    report = replace(samples.valid, requests={**samples.valid.requests, "censored": 3, "succeeded": 595,
+                                              "failures": {CENSORED: 3, "in_band": 2}})
+    assert "595 of 600 requests succeeded; 2 failed, most often with in_band, and 3 had not ended" in answer(report)

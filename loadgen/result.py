@@ -34,6 +34,10 @@ class Requests:
         return cls(batch, {name: _column(samples[name], len(batch)) for name in OF_A_REQUEST})
 
 
+def _none() -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """A run, ended or killed. `name` tells it from others that are rendered beside it.
@@ -41,7 +45,7 @@ class Result:
     `histograms` has the metrics of the report, over the same values. `requests` reads the rows of all phases, in the
     order in which they ended, some thousands in memory at a time; each call begins anew. `logs` are the run's
     HdrHistogram interval logs as text, by metric. `curves` are its percentile curves, and `figures` all that its charts
-    show, for which the rows are read once more.
+    show, for which the rows are read once more; None if there are no rows to be had.
     """
 
     name: str
@@ -50,8 +54,8 @@ class Result:
     histograms: Mapping[str, Histogram]
     requests: Callable[[], Iterator[Requests]]
     logs: Callable[[], Mapping[str, str]]
-    curves: Callable[[], tuple[Curve, ...]]
-    figures: Callable[[], Figures]
+    curves: Callable[[], tuple[Curve, ...]] = tuple
+    figures: Callable[[], Figures | None] = _none
 
 
 def _column(samples: Samples, size: int) -> Integers:

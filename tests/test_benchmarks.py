@@ -76,6 +76,20 @@ def test_pacing_sends_everything_and_by_the_engine_never_early() -> None:
     assert all(row["min"] <= row["p50"] <= row["p90"] <= row["p99"] <= row["max"] for row in rows)
 
 
+def test_the_page_of_a_made_up_run_is_made_and_opened(known: Any) -> None:
+    from benchmarks.browser import CantRunError, find
+    try:
+        find()
+    except CantRunError as error:
+        pytest.skip(str(error))
+    rows = rows_of(benchmark("report_page", "--requests", "300,3000", "--output-tokens", "4", "--json"))
+    assert [row["requests"] for row in rows] == [300, 3000]
+    for row in rows:
+        assert 4e6 < row["size"] < 10e6
+        assert 0 < row["text"] <= row["usable"]
+        assert row["made"] > 0 < row["memory"]
+
+
 def test_a_wrong_argument_is_told() -> None:
     done = subprocess.run([sys.executable, "-m", "benchmarks.pacing", "--duration", "5"], cwd=ROOT, capture_output=True,
                           text=True, check=False)

@@ -111,6 +111,13 @@ def test_a_run_that_measured_nothing_makes_a_page(nothing: Figures) -> None:
     assert "there is no latency to show" in run_page(samples.empty, nothing)
 
 
+def test_without_figures_a_page_has_no_chart_and_no_script() -> None:
+    page = run_page(samples.valid, None)
+    assert "<script" not in page
+    assert "script-src &#39;none&#39;" in page
+    assert "184 ms" in page
+
+
 def evil_report(text: str) -> Report:
     return replace(
         samples.invalid,

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-import browser
 import report_samples as samples
+from benchmarks.browser import CantRunError, running
 from loadgen.figures import curves
 from loadgen.reports.html import NamedRun, run_page, runs_page
 from test_html import EVIL, evil_report, figures_of, hostile_rows
@@ -25,9 +25,9 @@ ROWS = run_of(60, 10 * S)
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     try:
-        with browser.running() as running:
-            yield running
-    except browser.CantRunError as error:
+        with running() as found:
+            yield found
+    except CantRunError as error:
         pytest.skip(str(error))
 
 

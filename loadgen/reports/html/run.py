@@ -18,14 +18,14 @@ from loadgen.reports.table import COLUMNS, rows
 _VERY_WIDE = 10_000
 
 
-def run_page(report: Report, figures: Figures) -> str:
-    """Write the page of a run, HTML. A pure function; texts of the server are escaped."""
+def run_page(report: Report, figures: Figures | None) -> str:
+    """Write the page of a run, HTML, without charts if there are no figures. Pure; texts of the server are escaped."""
     word, meaning = headline(report)
     return render(
-        "run.html", _sections(figures), title=[clean(item) for item in items.title(report)], word=word, meaning=meaning,
-        tone=tone(report), answer=answer(report), machine=items.machine(report.client), reasons=failing(report),
-        latencies=latencies(report), facts=_facts(report), failures=_failures(report), checks=_checks(report),
-        plan=_plan(report))
+        "run.html", _sections(figures) if figures else [], title=[clean(item) for item in items.title(report)],
+        word=word, meaning=meaning, tone=tone(report), answer=answer(report), machine=items.machine(report.client),
+        reasons=failing(report), latencies=latencies(report), facts=_facts(report), failures=_failures(report),
+        checks=_checks(report), plan=_plan(report))
 
 
 def tone(report: Report) -> str:

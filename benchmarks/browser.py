@@ -1,4 +1,4 @@
-"""A real Chromium for tests, without a window: the machine's own, or Debian's, driven through playwright."""
+"""A real Chromium without a window, for tests and benchmarks: the machine's own or Debian's, driven by playwright."""
 
 from __future__ import annotations
 

@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 import report_samples as samples
 from loadgen.figures import Figures, curves, draw
 from loadgen.report import Check, Gate, Report
-from loadgen.reports.html import NamedRun, run_page, runs_page
+from loadgen.reports.html import Document, NamedRun, document_page, run_page, runs_page
 from loadgen.reports.html.answer import answer
 from loadgen.reports.html.chart import label
+from loadgen.reports.html.page import Section, Table
+from loadgen.reports.html.percentiles import sampled
+from loadgen.reports.html.relation import Change, Point, Series, changes, relation
 from loadgen.rows import Batch
 from loadgen.types import CENSORED, Row, Window
 from tests.made_runs import MS, S, recorded, row, run_of, window_of
@@ -221,3 +224,38 @@ def test_what_is_unfinished_is_said() -> None:
     report = replace(samples.valid, requests={**samples.valid.requests, "censored": 3, "succeeded": 595,
                                               "failures": {CENSORED: 3, "in_band": 2}})
     assert "595 of 600 requests succeeded; 2 failed, most often with in_band, and 3 had not ended" in answer(report)
+
+
+def test_a_document_of_plain_data_is_escaped_and_drawn() -> None:
+    points = [Point(1.0, 100 * MS, EVIL, 90 * MS, 130 * MS), Point(2.0, 2000 * MS, hollow=True)]
+    chart = relation(EVIL, EVIL, EVIL, "ns", [Series(EVIL, points), Series("alone", points[:1], line=False)])
+    moved = changes("Changes", EVIL, [Change(EVIL, 1.1, 1.05, 1.2, "worse"), Change("e2e.p50", 0.9, way="better"),
+                                      Change("p99", 1.0, None, 1.3)])
+    assert chart is not None
+    assert moved is not None
+    page = document_page(Document(
+        EVIL, [EVIL], EVIL, EVIL, "bad", EVIL, [EVIL], [(EVIL, [EVIL])],
+        [(EVIL, Table([EVIL, "n"], [[EVIL, EVIL]], frozenset({1}), ["bad"]))],
+        [Section(EVIL, [chart, moved], EVIL)], [(EVIL, [EVIL])]))
+    drawn = check_harmless(page)
+    first, second = (json.loads(text) for text in drawn.scripts[:2])
+    assert first["data"][0]["y"] == [0.1, 2.0]
+    assert first["data"][0]["error_y"] == {"type": "data", "symmetric": False, "color": "#3b7ddd", "thickness": 1,
+                                           "array": [0.03, 0.0], "arrayminus": [0.01, 0.0]}
+    assert first["data"][0]["marker"]["symbol"] == ["circle", "circle-open"]
+    assert second["data"][0]["x"] == [10.0, -10.0, 0.0]
+    assert second["data"][0]["error_x"]["array"] == [10.0, 0.0, 30.0]
+    go = pytest.importorskip("plotly.graph_objects")
+    for chart_data in (first, second):
+        go.Figure(chart_data)
+
+
+def test_nothing_to_relate_is_no_chart() -> None:
+    assert relation("t", "", "x", "y", [Series("none", [])]) is None
+    assert changes("t", "", []) is None
+
+
+def test_a_curve_of_points_ends_where_its_largest_value_is() -> None:
+    curve = sampled("ttft", 100, [(0.0, 1), (0.5, 5 * MS), (0.99, 8 * MS), (1.0, 9 * MS)])
+    assert curve.shares.tolist() == [0.5, 0.99]
+    assert curve.values.tolist() == [5 * MS, 9 * MS]

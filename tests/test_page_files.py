@@ -56,7 +56,7 @@ def test_several_runs_have_a_page_each_and_one_together_where_it_is_asked_for(tm
     assert "side by side" not in page_of(tmp_path / "a") + page_of(tmp_path / "b")
     assert report(tmp_path / "a", tmp_path / "b", "--format", "html", "--out", tmp_path / "both.html") == 0
     both = (tmp_path / "both.html").read_text(encoding="utf-8")
-    assert "<h1>2 runs side by side</h1>" in both
+    assert "<strong>2 runs side by side</strong>" in both
     assert report(tmp_path / "a", "--format", "html", "--out", tmp_path / "one.html") == 0
     assert (tmp_path / "one.html").read_text(encoding="utf-8") == page_of(tmp_path / "a")
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from loadgen.reports.format import clean
 from loadgen.reports.html.chart import Chart
 
 _HERE: Final = "loadgen.reports.html"
@@ -53,9 +54,14 @@ def render(template: str, sections: Sequence[Section], **values: Any) -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(loader=PackageLoader(_HERE), autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)
+                              finalize=_finalize, trim_blocks=True, lstrip_blocks=True)
     environment.policies["json.dumps_kwargs"] = _NUMBERS  # tojson escapes what could end a script
     return environment
+
+
+def _finalize(value: Any) -> Any:
+    """Take out of every text what no page can hold: control characters and halves of a surrogate pair."""
+    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _policy(scripts: Sequence[str]) -> str:

@@ -64,6 +64,14 @@ def overlays(runs: Mapping[str, Sequence[Curve]], metrics: Mapping[str, str]) ->
     return charts
 
 
+def sampled(metric: str, count: int, points: Sequence[tuple[float, float]]) -> Curve:
+    """Return a curve through (share, value) without intervals; the share 1 is drawn where the largest of `count` is."""
+    top = 1 - 1 / max(count, 2)
+    kept = {min(share, top): value for share, value in points if share > 0}
+    values, absent = np.asarray(list(kept.values()), np.int64), np.full(len(kept), ABSENT, np.int64)
+    return Curve(metric, count, np.asarray(list(kept)), values, absent, absent, absent)
+
+
 def overlay(title: str, shown: Sequence[Of]) -> Chart:
     """Draw curves of one metric into one chart."""
     unit = Unit.of(*(array for one in shown for array in (one.curve.values, one.curve.bounds)))

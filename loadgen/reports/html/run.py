@@ -22,7 +22,7 @@ def run_page(report: Report, figures: Figures | None) -> str:
     """Write the page of a run, HTML, without charts if there are no figures. Pure; texts of the server are escaped."""
     word, meaning = headline(report)
     return render(
-        "run.html", _sections(figures) if figures else [], title=[clean(item) for item in items.title(report)],
+        "run.html", _sections(figures) if figures else [], title=items.title(report),
         word=word, meaning=meaning, tone=tone(report), answer=answer(report), machine=items.machine(report.client),
         reasons=failing(report), latencies=latencies(report), facts=_facts(report), failures=_failures(report),
         checks=_checks(report), plan=_plan(report))
@@ -57,7 +57,7 @@ def _facts(report: Report) -> list[tuple[str, Sequence[str]]]:
 
 
 def _failures(report: Report) -> Table:
-    shown = [[clean(kind), count(times), ", ".join(clean(name, 60) for name in types), clean(example)]
+    shown = [[kind, count(times), ", ".join(clean(name, 60) for name in types), example]
              for kind, times, types, example in items.failures(report)]
     return Table(["class", "requests", "server's own type", "an example"], shown, frozenset({1}))
 
@@ -66,7 +66,7 @@ def _checks(report: Report) -> Table:
     checks = report.verdict.checks
     marks = ["ok" if check.ok else "warn" if check.warning else "bad" for check in checks]
     words = {"ok": "holds", "warn": "warning", "bad": "fails"}
-    shown = [[clean(check.name).replace("_", " "), words[mark], seen(check), clean(check.remedy)]
+    shown = [[check.name.replace("_", " "), words[mark], seen(check), check.remedy]
              for check, mark in zip(checks, marks, strict=True)]
     return Table(["check", "", "seen", "remedy"], shown, marks=marks)
 

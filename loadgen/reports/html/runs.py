@@ -11,7 +11,8 @@ from loadgen.report import Report
 from loadgen.reports import items
 from loadgen.reports.format import clean, rate, share
 from loadgen.reports.html.answer import answer
-from loadgen.reports.html.page import Section, Table, render
+from loadgen.reports.html.document import Document, document_page
+from loadgen.reports.html.page import Section, Table
 from loadgen.reports.html.percentiles import NOTE, overlays
 from loadgen.reports.html.run import tone
 from loadgen.reports.judged import headline
@@ -34,9 +35,11 @@ class NamedRun:
 def runs_page(runs: Sequence[NamedRun]) -> str:
     """Write a page with runs side by side, HTML. It compares nothing: that takes statistics over several runs."""
     charts = overlays({run.name: run.curves for run in runs}, METRICS)
-    return render("runs.html", [Section("Latency by percentile", charts, NOTE)], count=len(runs),
-                  verdicts=_verdicts(runs), latencies=_latencies(runs),
-                  answers=[(clean(run.name), answer(run.report)) for run in runs])
+    title = f"{len(runs)} runs side by side"
+    return document_page(Document(
+        title, ["loadgen report"], title, facts=[(clean(run.name), [answer(run.report)]) for run in runs],
+        tables=[("", _verdicts(runs)), ("Latency", _latencies(runs))],
+        sections=[Section("Latency by percentile", charts, NOTE)]))
 
 
 def _verdicts(runs: Sequence[NamedRun]) -> Table:

@@ -31,12 +31,16 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells under columns; `numbers` are the columns that align right. A row's `mark` is one of ok, bad, warn or ""."""
+    """Cells under columns; `numbers` are the columns that align right.
+
+    `marks` has ok, bad, warn or "" for each row, which colours its cell in the column `marked`.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     numbers: frozenset[int] = frozenset()
     marks: Sequence[str] = ()
+    marked: int = 1
 
 
 def render(template: str, sections: Sequence[Section], **values: Any) -> str:

@@ -102,7 +102,7 @@ def client_charts(figures: Figures) -> Iterator[Chart]:
     if late.stalls.any():
         stalls = np.where(late.stalls > 0, late.stalls, ABSENT)
         traces.append({"type": "scatter", "mode": "markers", "name": "loop stall", "x": middles(late.axis),
-                       "y": unit.scale(stalls), "marker": {"color": RED, "size": 5, "symbol": "x-thin-open"}})
+                       "y": unit.scale(stalls), "marker": {"color": RED, "size": 6, "symbol": "x"}})
     if traces:
         yield _over_time("Ourselves: lag and receive lag", "How late loadgen sent and read. It says nothing of the "
                          "server, and the verdict judges it.", figures, traces, unit.name)

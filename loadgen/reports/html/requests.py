@@ -89,7 +89,7 @@ def _segments(name: str, colour: str, find: Callable[[Span], list[Piece]], spans
             y += [place, place, None]
     if not x:
         return None
-    extra: dict[str, Any] = {"mode": "lines+markers", "marker": {"size": max(3.0, width), "symbol": "x-thin-open"}} \
+    extra: dict[str, Any] = {"mode": "lines+markers", "marker": {"size": max(3.0, width), "symbol": "x"}} \
         if name == "failed" else {}
     return line(name, x, y, colour, line={"width": width}, hoverinfo="skip", **extra)
 

@@ -10,15 +10,15 @@ ROOT = Path(__file__).parent.parent / "loadgen"
 LEVELS = {
     0: ("types", "plan", "clock", "schedule", "histogram", "stats", "units", "phases", "secrets"),
     1: ("protocols", "engine", "workload", "mock"),
-    2: ("backends", "rows", "recorder", "checks", "slo", "report", "summary", "timelines", "store", "result",
-        "figures"),
+    2: ("backends", "rows", "recorder", "checks", "slo", "report", "summary", "timelines", "store", "result", "figures",
+        "comparison"),
     3: ("reports",),
     4: ("cli", "run", "planfile", "plancheck", "localcheck", "control", "preflight", "prepare", "ledger", "retry",
         "models_file", "models_entry", "models_local", "triton", "local", "conductor", "progress", "exposition",
         "__init__", "__main__"),
 }
 LEVEL = {name: level for level, names in LEVELS.items() for name in names}
-DATA_OF_REPORTS = ("report", "result", "figures")
+DATA_OF_REPORTS = ("report", "result", "figures", "comparison")
 SENDER_MUST_NOT_IMPORT = ("torch", "transformers", "pyarrow", "plotly", "rich", "aiohttp", "numpy")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "loadgen"
 LEVELS = {
-    0: ("types", "plan", "clock", "schedule", "histogram", "stats", "units", "phases", "secrets"),
+    0: ("types", "plan", "clock", "schedule", "histogram", "stats", "ranks", "units", "phases", "secrets"),
     1: ("protocols", "engine", "workload", "mock"),
     2: ("backends", "rows", "recorder", "checks", "slo", "report", "summary", "timelines", "store", "result", "figures",
         "comparison"),

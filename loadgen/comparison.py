@@ -119,6 +119,7 @@ class GateResult:
     why: str
     cell: str = ""
     missing: int = 0
+    ratio: Estimate | None = None  # that of the row
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,3 +145,11 @@ def needed_runs(alpha: float = 0.05, family: int = 1) -> int:
     while family * least_p(n, n) > alpha:
         n += 1
     return n
+
+
+def missing_runs(n: int, m: int, alpha: float = 0.05, family: int = 1) -> int:
+    """Return how many more values each sample needs to be significant at `alpha` in a family of tests; 0 if none."""
+    more = 0
+    while family * least_p(n + more, m + more) > alpha:
+        more += 1
+    return more

@@ -42,7 +42,8 @@ PRESETS: Final = {
 }
 
 _COMPARE: Final = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-_FORM = re.compile(r"\s*(?P<metric>[\w-]+)(?:\.(?P<statistic>[\w.]+))?\s*(?P<sign><=|>=|<|>)\s*(?P<limit>\S+)\s*")
+_NAME = re.compile(r"(?P<metric>[\w-]+)(?:\.(?P<statistic>[\w.]+))?")
+_FORM = re.compile(rf"\s*{_NAME.pattern}\s*(?P<sign><=|>=|<|>)\s*(?P<limit>\S+)\s*")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.IGNORECASE)
 _EXAMPLES: Final = "'ttft.p99<500ms', 'e2e.mean<2s', 'errors<0.1%' or 'goodput>9.5'"
 
@@ -104,7 +105,7 @@ def parse(text: str) -> Slo:
     if match is None:
         raise UsageError(f"--slo {text!r} is no objective: write one such as {_EXAMPLES}")
     metric, statistic, sign, limit = match.group("metric", "statistic", "sign", "limit")
-    unit = _unit(text, metric, statistic)
+    unit = _unit(f"--slo {text!r}", metric, statistic)
     if unit in ("ns", "share") and sign.startswith(">"):
         name = f"{metric}.{statistic}" if statistic else metric
         raise UsageError(f"--slo {text!r} asks {metric} to be large: write {name}<{limit}")
@@ -114,30 +115,42 @@ def parse(text: str) -> Slo:
     return Slo(f"{name}{sign}{limit}", metric, statistic or "", sign, _limit(text, limit, unit), unit)
 
 
+def read_statistic(said: str, name: str) -> tuple[str, str, str]:
+    """Read "ttft.p99" or "output_tokens" as (metric, statistic, unit), as `Slo` has them.
+
+    Raise UsageError that begins with `said` and names the nearest right form.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise UsageError(f"{said}: {name!r} is no statistic: write one such as ttft.p99, e2e.mean or output_tokens")
+    metric, statistic = match.group("metric", "statistic")
+    return metric, statistic or "", _unit(said, metric, statistic)
+
+
 def _preset(text: str) -> tuple[str, ...]:
     if text not in PRESETS:
         raise UsageError(f"--slo {text!r} is no preset{_nearest(text, PRESETS)}; there are {', '.join(PRESETS)}")
     return PRESETS[text]
 
 
-def _unit(text: str, metric: str, statistic: str | None) -> str:
+def _unit(said: str, metric: str, statistic: str | None) -> str:
     whole = (*RATES, *SHARES)
     if statistic is None:
         if metric in whole:
             return "share" if metric in SHARES else "per_second"
         if metric in LATENCIES or _is_server_time(metric):
-            raise UsageError(f"--slo {text!r} doesn't say which percentile of {metric}: write {metric}.p99, or one of "
+            raise UsageError(f"{said} doesn't say which percentile of {metric}: write {metric}.p99, or one of "
                              f"{', '.join(STATISTICS)}")
     elif metric in LATENCIES or metric in COUNTS or _is_server_time(metric):
         if statistic not in STATISTICS:
-            raise UsageError(f"--slo {text!r}: there is no {metric}.{statistic}{_nearest(statistic, STATISTICS)}; "
+            raise UsageError(f"{said}: there is no {metric}.{statistic}{_nearest(statistic, STATISTICS)}; "
                              f"there are {', '.join(STATISTICS)}")
         return "count" if metric in COUNTS else "ns"
     elif metric in whole:
-        raise UsageError(f"--slo {text!r}: {metric} is one number of the whole run, without a percentile: write "
+        raise UsageError(f"{said}: {metric} is one number of the whole run, without a percentile: write "
                          f"{metric}{'<' if metric in SHARES else '>'}...")
     names = dict.fromkeys((*LATENCIES, *COUNTS, *whole))
-    raise UsageError(f"--slo {text!r}: there is no metric {metric!r}{_nearest(metric, names)}; there are "
+    raise UsageError(f"{said}: there is no metric {metric!r}{_nearest(metric, names)}; there are "
                      f"{', '.join(names)}")
 
 

@@ -11,7 +11,7 @@ LEVELS = {
     0: ("types", "plan", "clock", "schedule", "histogram", "stats", "ranks", "units", "phases", "secrets"),
     1: ("protocols", "engine", "workload", "mock"),
     2: ("backends", "rows", "recorder", "checks", "slo", "report", "summary", "timelines", "store", "result", "figures",
-        "comparison"),
+        "comparison", "compare"),
     3: ("reports",),
     4: ("cli", "run", "planfile", "plancheck", "localcheck", "control", "preflight", "prepare", "ledger", "retry",
         "models_file", "models_entry", "models_local", "triton", "local", "conductor", "progress", "exposition",

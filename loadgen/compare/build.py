@@ -1,0 +1,122 @@
+"""From the runs of two sides to a Comparison: what is put together here is decided in the modules beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from loadgen.compare import blocks, cells, rows, sameness
+from loadgen.compare.blocks import Blocks
+from loadgen.compare.cells import Pair
+from loadgen.compare.decide import decide, exit_code, undecided
+from loadgen.compare.gates import TOLERANCE, Gate
+from loadgen.compare.measured import Measured
+from loadgen.comparison import Cell, Comparison, Estimate, Row, Side
+from loadgen.schedule import rng
+from loadgen.types import UsageError
+
+CURVES: Final = ("ttft", "ttft_scheduled", "itl", "tpot", "e2e", "e2e_scheduled")
+FORGIVEN: Final = frozenset({"sample_size", "precision"})
+"""Checks that ask whether one run alone decides an SLO. Where the sample is a run, they are no reason to doubt it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of two sides."""
+
+    gates: tuple[Gate, ...] = ()
+    rows: tuple[str, ...] = ()  # () is the usual ones
+    tolerance: float = TOLERANCE
+    alpha: float = 0.05
+    lax: bool = False  # INVALID runs are a warning
+    force: bool = False  # other loads are a warning
+    curves: bool = False  # read the rows of all runs, for percentile curves
+    interrupted: bool = False
+    labels: tuple[str, str] = ("base", "new")
+
+
+def compare(base: Sequence[Measured], new: Sequence[Measured], question: Question,
+            read: Callable[[Measured], Blocks]) -> Comparison:
+    """Compare two sides, each of one run or more. `read` cuts the rows of a run into blocks, where they are needed.
+
+    Raises UsageError for sides that were not offered the same load, unless `question.force`.
+    """
+    pairs, alone = _matched(base, new)
+    differences = [f"{pair.label}: {line}" if pair.label else line for pair in pairs
+                   for line in sameness.differences(pair.base, pair.new)]
+    if differences and not question.force:
+        raise UsageError("\n".join(["the sides were not offered the same load, so a difference says nothing of the "
+                                    "server; --force compares them all the same:", *differences]))
+    made = _judged([_cell(pair, question, read) for pair in pairs], question)
+    gates = [*decide(made, question.gates, question.alpha), *undecided(question.gates, alone)]
+    doubted = _doubted([*base, *new])
+    return Comparison(
+        tuple(made), tuple(gates), exit_code(gates, bool(doubted) and not question.lax, question.interrupted),
+        question.alpha, question.tolerance, tuple(_notes(pairs, alone, [*base, *new])), tuple(doubted),
+        tuple(differences))
+
+
+def _matched(base: Sequence[Measured], new: Sequence[Measured]) -> tuple[list[Pair], list[str]]:
+    twice = {run.dir for run in base} & {run.dir for run in new}
+    if twice:
+        raise UsageError(f"{min(twice)} is on both sides: a run can't be compared with itself")
+    pairs, alone = cells.match(base, new)
+    if not pairs:
+        raise UsageError("\n".join(["no load is on both sides; each of these is on one:", *alone]))
+    return pairs, alone
+
+
+def _cell(pair: Pair, question: Question, read: Callable[[Measured], Blocks]) -> Cell:
+    single = len(pair.base) == len(pair.new) == 1
+    closed = all(run.report.plan.get("load", {}).get("concurrency") for run in pair.base)
+    cut = [[read(run) for run in side] if single or question.curves else [] for side in (pair.base, pair.new)]
+
+    def bootstrap(metric: str, statistic: str) -> Estimate | None:
+        return blocks.ratio(cut[0][0], cut[1][0], metric, statistic, rng(0, f"bootstrap {metric}.{statistic}"))
+
+    filled = [rows.fill(row, pair.base, pair.new, bootstrap if single else None)
+              for row in rows.blank(question.rows, question.gates, closed)]
+    sides = [Side(label, tuple(run.describe() for run in runs), blocks.curves(parts, CURVES) if question.curves else {},
+                  sameness.model_of(runs), sameness.url_of(runs))
+             for label, runs, parts in zip(question.labels, (pair.base, pair.new), cut, strict=True)]
+    return Cell(pair.label, sides[0], sides[1], tuple(row for row in filled if row.gated or _seen(row)), single)
+
+
+def _seen(row: Row) -> bool:
+    return row.base.value is not None or row.new.value is not None
+
+
+def _judged(made: Sequence[Cell], question: Question) -> list[Cell]:
+    """Judge the gated rows of all cells as one family, and the other rows of each cell as one."""
+    tolerances = {"": question.tolerance, **{gate.name: gate.tolerance for gate in question.gates}}
+    gated = iter(rows.judge([row for cell in made for row in cell.rows if row.gated], question.alpha, tolerances))
+    done = []
+    for cell in made:
+        others = iter(rows.judge([row for row in cell.rows if not row.gated], question.alpha, tolerances))
+        done.append(replace(cell, rows=tuple(next(gated if row.gated else others) for row in cell.rows)))
+    return done
+
+
+def _doubted(runs: Sequence[Measured]) -> list[str]:
+    """Say which runs are INVALID in a way that matters here, and why."""
+    found = []
+    for run in runs:
+        one = run.describe()
+        if not one.valid and not set(one.failing) <= FORGIVEN:
+            found.append(f"{one.dir} is INVALID: {', '.join(name.replace('_', ' ') for name in one.failing)}")
+    return found
+
+
+def _notes(pairs: Sequence[Pair], alone: Sequence[str], runs: Sequence[Measured]) -> list[str]:
+    notes = []
+    if any(len(pair.base) == len(pair.new) == 1 for pair in pairs):
+        notes.append("one run a side: the intervals are indicative. They know how much a run varies within itself, not "
+                     "how far two runs of one server lie apart, so nothing here is significant: 4 + 4 runs can decide one row, 5 + 5 six")
+    notes += [f"only one side has runs of {label}" for label in alone]
+    notes += dict.fromkeys(line for pair in pairs for line in sameness.remarks(pair.base, pair.new))
+    small = [one.dir for one in (run.describe() for run in runs) if not one.valid and set(one.failing) <= FORGIVEN]
+    if small:
+        notes.append(f"{len(small)} of {len(runs)} runs are too small to decide their own --slo, which is no matter "
+                     "here: the sample is a run")
+    return notes

@@ -1,0 +1,54 @@
+"""One run as a comparison sees it: its report, where it is, and the statistics that are read from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from loadgen.comparison import Estimate, RunOf
+from loadgen.report import Report
+from loadgen.stats import needed_n
+
+CONFIDENCE: Final = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A run that was read. `dir` is written as the user wrote it."""
+
+    dir: str
+    report: Report
+
+    def describe(self) -> RunOf:
+        """Return what a Comparison keeps of the run."""
+        verdict = self.report.verdict
+        failing = tuple(check.name for check in verdict.checks if not check.ok and not check.warning)
+        return RunOf(self.dir, verdict.valid, failing, int(self.report.plan.get("load", {}).get("seed", 0)),
+                     int(self.report.requests.get("succeeded", 0)), str(self.report.provenance.get("started", "")))
+
+    def estimate(self, metric: str, statistic: str) -> Estimate:
+        """Return the run's own value and interval; a bound where it has too few requests, None where it has none."""
+        if not statistic:
+            value = self.report.rates.get(metric)
+            return Estimate(None if value is None else float(value))
+        summary = self.report.metrics.get(metric)
+        if summary is None or not summary.count:
+            return Estimate(None)
+        if statistic == "mean":
+            return Estimate(summary.mean)
+        if statistic in summary.bounds:
+            return Estimate(float(summary.bounds[statistic]), bound=True)
+        low, high = summary.interval.get(statistic, (None, None))
+        known = low is not None and high is not None
+        return Estimate(float(summary.percentiles[statistic]), low if known else None, high if known else None,
+                        CONFIDENCE if known else 0.0) if statistic in summary.percentiles else Estimate(None)
+
+    def lacks(self, metric: str, statistic: str, quantile: float | None) -> str:
+        """Say why the run has no value for a statistic."""
+        summary = self.report.metrics.get(metric)
+        if summary is None or not summary.count or quantile is None:
+            return f"{self.dir} has no {metric}"
+        needed = needed_n(quantile, CONFIDENCE, two_sided=False)
+        if summary.count < needed:
+            return f"{statistic} needs {needed:,} values; {self.dir} has {summary.count:,}"
+        return f"requests of {self.dir} were still running at its end: its {statistic} is a bound"

@@ -1,0 +1,103 @@
+"""The rows of a comparison: which statistics, their values on both sides, and what their difference is worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from statistics import median
+from typing import Final
+
+from loadgen import ranks
+from loadgen.compare.gates import Gate
+from loadgen.compare.measured import CONFIDENCE, Measured
+from loadgen.comparison import Estimate, Row, Verdict
+from loadgen.report import PERCENTILES
+from loadgen.slo import RATES, read_statistic
+from loadgen.stats import order_statistic_ranks
+from loadgen.types import UsageError
+
+OPEN_LOOP: Final = ("ttft.p50", "ttft.p99", "itl.p50", "itl.p99", "e2e.p50", "e2e.p99")
+CLOSED_LOOP: Final = ("ttft.p50", "ttft.p99", "itl.p50", "itl.p99", "e2e.p99", "output_tokens")
+"""Rows without --rows: six, because six can be significant together with 5 + 5 runs (Holm, alpha 0.05). The offered
+load decides an open loop's throughput, so only a closed loop has it."""
+
+Bootstrap = Callable[[str, str], Estimate | None]
+"""Estimates new / base of a metric and a statistic from one run a side."""
+
+
+def blank(names: Sequence[str], gates: Sequence[Gate], closed: bool) -> list[Row]:
+    """Return the rows to fill: those that are gated first, then `names` or else the usual ones."""
+    rows = {gate.name: Row(gate.metric, gate.statistic, gate.unit, gate.better, Estimate(None), Estimate(None),
+                           gated=True) for gate in gates}
+    for name in names or (CLOSED_LOOP if closed else OPEN_LOOP):
+        metric, statistic, unit = read_statistic("--rows", name)
+        if unit == "share":
+            raise UsageError(f"--rows: {name} has no ratio; leave it out")
+        rows.setdefault(name, Row(metric, statistic, unit, "more" if metric in RATES and not statistic else "less",
+                                  Estimate(None), Estimate(None)))
+    return list(rows.values())
+
+
+def fill(row: Row, base: Sequence[Measured], new: Sequence[Measured], bootstrap: Bootstrap | None) -> Row:
+    """Put the values of both sides into a row, the ratio and, with several runs, the p that stands by itself."""
+    sides = [[run.estimate(row.metric, row.statistic) for run in side] for side in (base, new)]
+    values = [[None if one.bound else one.value for one in side] for side in sides]
+    row = replace(row, base=centre(sides[0]), new=centre(sides[1]), base_runs=tuple(values[0]),
+                  new_runs=tuple(values[1]))
+    for run, value in zip([*base, *new], [*values[0], *values[1]], strict=True):
+        if value is None:
+            return replace(row, why=run.lacks(row.metric, row.statistic, PERCENTILES.get(row.statistic)))
+        if value <= 0:
+            return replace(row, why=f"{row.name} of {run.dir} is 0, which has no ratio")
+    before, after = ([float(value) for value in side if value is not None] for side in values)
+    if bootstrap is not None:
+        return replace(row, ratio=bootstrap(row.metric, row.statistic), why="one run a side")
+    shift = ranks.ratio(before, after, CONFIDENCE)
+    return replace(row, ratio=Estimate(*shift), p=ranks.mann_whitney(before, after))
+
+
+def centre(estimates: Sequence[Estimate]) -> Estimate:
+    """Return the median of the runs' values with an interval for it; of one run its own value and interval.
+
+    From 6 runs on the interval has 95 %; below, it is the range of the runs, which holds the median with
+    1 - 2^(1 - n). Source: order statistics, David & Nagaraja 7.1. Where a run has only a bound, so has the side.
+    """
+    if len(estimates) == 1:
+        return estimates[0]
+    values = sorted(one.value for one in estimates if one.value is not None)
+    if not values:
+        return Estimate(None)
+    if any(one.bound or one.value is None for one in estimates):
+        return Estimate(min(values), bound=True)
+    n = len(values)
+    low, high = order_statistic_ranks(n, 0.5, CONFIDENCE)
+    low, high = low or 1, high or n
+    inside = sum(math.comb(n, k) for k in range(low, high)) / 2**n
+    return Estimate(float(median(values)), float(values[low - 1]), float(values[high - 1]), inside)
+
+
+def judge(rows: Sequence[Row], alpha: float, tolerances: Mapping[str, float]) -> list[Row]:
+    """Adjust the p of one family of rows together (Holm) and say of each row what its difference is.
+
+    `tolerances` is by row name, with that of the others under "".
+    """
+    ps = [row.p for row in rows if row.p is not None]
+    adjusted = iter(ranks.holm(ps))
+    return [row if row.p is None else _judged(replace(row, p_adjusted=next(adjusted)), alpha,
+                                              tolerances.get(row.name, tolerances[""]), len(ps)) for row in rows]
+
+
+def _judged(row: Row, alpha: float, tolerance: float, family: int) -> Row:
+    if row.p_adjusted is None or row.ratio is None or row.ratio.value is None:
+        return row
+    n, m = len(row.base_runs), len(row.new_runs)
+    missing = ranks.missing_runs(n, m, alpha, family)
+    if missing:
+        others = f" with {family} rows tested together" if family > 1 else ""
+        return replace(row, why=f"{n} + {m} runs can't be significant{others}: {n + missing} + {m + missing} can")
+    verdict: Verdict = "same"
+    change = row.ratio.value - 1
+    if row.p_adjusted <= alpha and abs(change) > tolerance:
+        verdict = "worse" if (change > 0) == (row.better == "less") else "better"
+    return replace(row, verdict=verdict)

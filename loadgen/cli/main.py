@@ -13,7 +13,7 @@ from loadgen.cli.parser import Parser
 from loadgen.plancheck import nearest
 from loadgen.types import UsageError
 
-COMMANDS: Final = ("run", "report", "mock", "backends", "grafana")
+COMMANDS: Final = ("run", "report", "compare", "ab", "mock", "backends", "grafana")
 """Each is a module of loadgen.cli that has add_parser(subparsers) and sets the default `run`: args -> exit code."""
 USAGE_ERROR: Final = 2
 INTERRUPTED: Final = 130

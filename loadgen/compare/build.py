@@ -112,7 +112,8 @@ def _notes(pairs: Sequence[Pair], alone: Sequence[str], runs: Sequence[Measured]
     notes = []
     if any(len(pair.base) == len(pair.new) == 1 for pair in pairs):
         notes.append("one run a side: the intervals are indicative. They know how much a run varies within itself, not "
-                     "how far two runs of one server lie apart, so nothing here is significant: 4 + 4 runs can decide one row, 5 + 5 six")
+                     "how far two runs of one server lie apart, so nothing here is significant: 4 + 4 runs can decide "
+                     "one row, 5 + 5 six")
     notes += [f"only one side has runs of {label}" for label in alone]
     notes += dict.fromkeys(line for pair in pairs for line in sameness.remarks(pair.base, pair.new))
     small = [one.dir for one in (run.describe() for run in runs) if not one.valid and set(one.failing) <= FORGIVEN]

@@ -85,7 +85,7 @@ def _cells(metric: MetricSummary, line: Line, unstable: bool) -> dict[str, str]:
     if unstable:
         cells |= dict.fromkeys(_TAIL, _UNSTABLE)
     elif "p99" in metric.interval and "p99" not in metric.bounds:
-        cells["p99"] += " " + _interval(metric.interval["p99"], metric.unit)
+        cells["p99"] += " " + interval(metric.interval["p99"], metric.unit)
     return {**cells, "max": _written(metric.max, metric.unit), "n": count(metric.count), "": line.note}
 
 
@@ -96,10 +96,10 @@ def percentile(metric: MetricSummary, name: str) -> str:
     return _written(metric.percentiles.get(name), metric.unit)
 
 
-def _interval(interval: Sequence[int | None], unit: str) -> str:
+def interval(ends: Sequence[float | None], unit: str) -> str:
     """Write "[318, 377]"; the ends have units only where the two differ."""
-    low, high = (_written(end, unit) for end in interval)
-    if interval[1] is None:
+    low, high = (_written(end, unit) for end in ends)
+    if ends[1] is None:
         return f"[{low}, ...]"
     number, _, low_unit = low.partition(" ")
     high_number, _, high_unit = high.partition(" ")

@@ -1,0 +1,117 @@
+"""`loadgen compare`: the runs of two sides against each other, and gates that a regression fails."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loadgen.types import UsageError
+
+if TYPE_CHECKING:
+    from loadgen.compare import Question
+    from loadgen.comparison import Comparison
+
+_EPILOG = """\
+A side is a run directory, a directory with run directories in it, or several of either.
+
+examples:
+  loadgen compare runs/old runs/new --fail-on 'ttft.p99>3%' --fail-on 'itl.p99>3%'
+  loadgen compare --base runs/base-* --new runs/new-* --format markdown > comment.md
+
+exit codes: 0 no regression by any gate, 1 a regression, 2 usage, 3 it can't tell, or a run is INVALID
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `compare` and its flags to the command line."""
+    parser = subparsers.add_parser("compare", help="say whether one side's runs are slower than another's",
+                                   epilog=_EPILOG, usage="loadgen compare BASE NEW [flags]",
+                                   description="Compare runs of the same load. The sample is a run: 4 on each side can "
+                                               "decide one gate, 5 six of them.")
+    parser.add_argument("sides", nargs="*", metavar="BASE NEW", help="directories of the two sides")
+    parser.add_argument("--base", nargs="+", metavar="DIR", help="several directories of one side")
+    parser.add_argument("--new", nargs="+", metavar="DIR", help="several directories of the other")
+    add_arguments(parser)
+    parser.add_argument("--lax", action="store_true", help="INVALID runs are a warning")
+    parser.add_argument("--force", action="store_true", help="compare runs that were not offered the same load")
+    parser.add_argument("--out", metavar="DIR", help="write comparison.json there")
+    parser.set_defaults(run=run)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say what is compared and how it is shown."""
+    parser.add_argument("--fail-on", action="append", default=[], metavar="GATE",
+                        help="'ttft.p99>3%%', 'output_tokens<-3%%', or ttft.p99 alone; exit 1 if it regressed")
+    parser.add_argument("--tolerance", metavar="SHARE", default="3%",
+                        help="a smaller change is none, however sure it is (3%%)")
+    parser.add_argument("--rows", metavar="LIST", default="", help="statistics to show, as in ttft.p90,max_gap.p99")
+    parser.add_argument("--format", choices=("text", "markdown", "json"), default="text",
+                        help="what to print: text, markdown or json (text)")
+    parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read both sides, compare, print, and return the exit code."""
+    paths = sides_of(args)
+    question = question_of(args, labels=(" ".join(paths[0]), " ".join(paths[1])), lax=args.lax, force=args.force)
+    from loadgen.compare import compare
+    from loadgen.sides import read_blocks, read_side
+
+    comparison = compare(read_side(paths[0]), read_side(paths[1]), question, read_blocks)
+    show(comparison, args.format, args.out)
+    return comparison.exit_code
+
+
+def sides_of(args: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """Return the directories of both sides. Raise UsageError unless each side has some."""
+    if args.base and args.new and not args.sides:
+        return args.base, args.new
+    if len(args.sides) == 2 and not args.base and not args.new:
+        return [args.sides[0]], [args.sides[1]]
+    raise UsageError(f"two sides are compared, and {len(args.sides)} were given: write loadgen compare BASE NEW, or "
+                     "--base DIR... --new DIR... for several directories a side")
+
+
+def question_of(args: argparse.Namespace, **settings: Any) -> Question:
+    """Build the Question that the flags of `add_arguments` ask. Raise UsageError for one that makes no sense."""
+    from loadgen.compare import Question
+    from loadgen.compare.gates import read_all
+    from loadgen.planfile import read_share
+
+    try:
+        tolerance = read_share(args.tolerance)
+    except UsageError as error:
+        raise UsageError(f"--tolerance: {error}") from None
+    if not 0 <= tolerance < 1:
+        raise UsageError(f"--tolerance {args.tolerance} is no tolerance: write 0% or more, and less than 100%")
+    rows = tuple(filter(None, (name.strip() for name in args.rows.split(","))))
+    return Question(read_all(args.fail_on, tolerance), rows, tolerance, curves=bool(args.out), **settings)
+
+
+def show(comparison: Comparison, form: str, out: str | None) -> None:
+    """Print a comparison in the form that was asked for, and write its files if there is a directory for them."""
+    from loadgen.cli.show import width_of
+    from loadgen.reports import compare_markdown, compare_text
+
+    files = write_files(comparison, Path(out)) if out else ""
+    if form == "json":
+        print(json.dumps(comparison.to_json(), indent=2))
+    elif form == "markdown":
+        print(compare_markdown.render(comparison), end="")
+    else:
+        compare_text.write(comparison, sys.stdout, width_of(sys.stdout), files)
+
+
+def write_files(comparison: Comparison, directory: Path) -> str:
+    """Write the files of a comparison and name them; every further form is written here, from the Comparison alone."""
+    from loadgen.cli.report import write_whole
+
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"can't make {directory}: {error.strerror}; write another --out") from None
+    write_whole(directory / "comparison.json", json.dumps(comparison.to_json(), indent=2) + "\n")
+    return f"{directory}/  comparison.json"

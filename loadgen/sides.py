@@ -1,0 +1,90 @@
+"""The runs of a side, from directories: found, read, and cut into blocks where the rows themselves are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from loadgen.compare import Measured
+from loadgen.compare.blocks import Blocks, count_for, cut
+from loadgen.report import Report
+from loadgen.run import replay
+from loadgen.store import RunReader, names
+from loadgen.types import UsageError
+
+_DEEPEST: Final = 3
+"""Folders between a directory that was named and the runs in it: a sweep has a folder for each cell."""
+
+
+def read_side(paths: Sequence[str]) -> list[Measured]:
+    """Read the runs of one side; each path is a run or a directory with runs in it, as of a sweep.
+
+    Raises UsageError for a path without runs, a run of a newer schema, files that can't be read, or a run named twice.
+    """
+    found: dict[Path, Measured] = {}
+    for path in paths:
+        for directory in runs_in(Path(path)):
+            place = directory.resolve()
+            if place in found:
+                raise UsageError(f"{directory} is on one side twice: name it once")
+            found[place] = Measured(str(directory), _report(directory))
+    return list(found.values())
+
+
+def runs_in(path: Path) -> list[Path]:
+    """Return the run directories at or below `path`, in order of their names (2 before 10).
+
+    Raises UsageError if there are none.
+    """
+    if not path.is_dir():
+        raise UsageError(f"{path} is no directory: write that of a run, or one with runs in it")
+    if _is_run(path):
+        return [path]
+    found = sorted(_below(path, _DEEPEST), key=_natural)
+    if not found:
+        raise UsageError(f"{path} holds no run: there is no {names.PLAN} and no {names.ROWS} in it or below it")
+    return found
+
+
+def _is_run(path: Path) -> bool:
+    return any((path / name).is_file() for name in (names.PLAN, names.ROWS, names.ROWS_SO_FAR))
+
+
+def _below(path: Path, depth: int) -> Iterator[Path]:
+    for each in path.iterdir():
+        if each.is_dir() and not each.is_symlink():
+            if _is_run(each):
+                yield each
+            elif depth > 1:
+                yield from _below(each, depth - 1)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sort key in which numbers in a name count as numbers."""
+    digits = "".join(c if c.isdigit() else f" {c} " for c in str(path)).split()
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in digits]
+
+
+def _report(directory: Path) -> Report:
+    """Return the report of a run as it was written; that of a run that did not live to write it is made again."""
+    reader = RunReader(directory)
+    plan = reader.plan()
+    if not isinstance(plan.get("load"), dict) or "window" not in plan.get("resolved", {}):
+        raise UsageError(f"{directory / names.PLAN} is no whole plan of a run: the run ended before it began")
+    summary = reader.summary()
+    if summary is None:
+        return replay(directory)
+    try:
+        return Report.from_json(summary)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"{directory / names.SUMMARY} is no whole summary ({error!r}): "
+                         f"loadgen report {directory} makes it again") from None
+
+
+def read_blocks(run: Measured) -> Blocks:
+    """Read the rows of a run and cut them into blocks of time. Raises UsageError for rows that can't be read."""
+    window, e2e = run.report.window, run.report.metrics.get("e2e")
+    length = int(window["length"])
+    count = count_for(length, (e2e.mean if e2e else None) or 0.0)
+    return cut(RunReader(Path(run.dir)).rows(), int(window["start"]), length, count)

@@ -120,6 +120,15 @@ class GateResult:
     cell: str = ""
     missing: int = 0
     ratio: Estimate | None = None  # that of the row
+    better: Literal["less", "more"] = "less"
+
+    @property
+    def not_ruled_out(self) -> float | None:
+        """The worst ratio inside the interval, if that is worse than the tolerance allows; else None."""
+        end = None if self.ratio is None else self.ratio.high if self.better == "less" else self.ratio.low
+        if end is None:
+            return None
+        return end if (end > 1 + self.tolerance if self.better == "less" else end < 1 - self.tolerance) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +142,7 @@ class Comparison:
     tolerance: float = 0.03
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # INVALID runs: which and why
+    lax: bool = False  # they were asked to be no more than warnings
     differences: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

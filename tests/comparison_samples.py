@@ -66,6 +66,9 @@ bound = Comparison(
                          base_runs=(None,) * 5, new_runs=(None,) * 5, ratio=None, p=None, p_adjusted=None,
                          verdict="unknown", why="a run needs 299 requests for a p99"))),), (), 0)
 invalid = replace(regression, exit_code=3, warnings=("new/new-2 is INVALID: coalesced, lag",))
+lax = replace(invalid, exit_code=1, lax=True)
+interrupted = replace(equal, exit_code=130, notes=("interrupted after 4 runs: the comparison is of 2 whole pairs",))
+passed = replace(regression, gates=regression.gates[1:], exit_code=0)
 forced = replace(regression, differences=("rate: 10 against 12",))
 sweep = replace(regression, cells=tuple(replace(regression.cells[0], label=label) for label in ("rate 1", "rate 2")),
                 gates=tuple(replace(gate, cell=cell) for cell in ("rate 1", "rate 2") for gate in regression.gates))

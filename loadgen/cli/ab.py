@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loadgen.cli.apart import Job, execute_apart
+from loadgen.cli.apart import INTERRUPTED, Job, execute_apart
 from loadgen.cli.compare import add_arguments, question_of, show
 from loadgen.cli.flags import add_flags, overrides
 from loadgen.plan import Plan
@@ -21,7 +21,6 @@ from loadgen.units import parse_count, parse_duration
 if TYPE_CHECKING:
     from loadgen.compare import Question
 
-INTERRUPTED = 130
 _EPILOG = """\
 The load is that of loadgen run, flags and plan file alike. Each pair of runs has a seed of its own, the same on both
 sides; the order within pairs alternates, so that a drift of the machine falls on both.
@@ -134,7 +133,8 @@ def _compare(made: Sequence[Turn], code: int, question: Question, form: str, out
     comparison = compare(read_side(sides[0]), read_side(sides[1]), question, read_blocks)
     if code:
         why = "interrupted" if code == INTERRUPTED else "a run could not start"
-        note = f"{why} after {len(made)} runs: the comparison is of the {len(whole) // 2} whole pairs"
+        pairs = f"{len(whole) // 2} whole pair{'s' if len(whole) > 2 else ''}"
+        note = f"{why} after {len(made)} runs: the comparison is of {pairs}"
         comparison = replace(comparison, notes=(note, *comparison.notes))
     show(comparison, form, str(out))
     return 3 if code == 2 else comparison.exit_code

@@ -14,6 +14,7 @@ from loadgen.types import UsageError
 
 WORSE: Final = (0, 1, 3, 2, 130)
 """Exit codes, from the best to the worst."""
+INTERRUPTED: Final = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,12 @@ def execute(job: Job) -> int:
 
 
 def execute_apart(job: Job) -> int:
-    """Make the run in a process of its own and return its exit code; 3 if it was killed."""
+    """Make the run in a process of its own and return its exit code; 130 if it was interrupted, 3 if it was killed."""
     process = multiprocessing.get_context("spawn").Process(target=_in_child, args=(job,))
+    seen: list[int] = []
 
     def forward(signal_number: int, frame: FrameType | None) -> None:
+        seen.append(signal_number)
         if signal_number == signal.SIGTERM:  # the terminal sends SIGINT to the child itself
             process.terminate()
 
@@ -58,6 +61,8 @@ def execute_apart(job: Job) -> int:
         for each, handler in before.items():
             signal.signal(each, handler)
     code = process.exitcode
+    if seen and code != 3:  # whatever the child made of it, as when it had not begun to listen; 3 says more
+        return INTERRUPTED
     return code if code is not None and code in WORSE else 3  # killed: nothing of it is to be believed
 
 

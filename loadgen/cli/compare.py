@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="'ttft.p99>3%%', 'output_tokens<-3%%', or ttft.p99 alone; exit 1 if it regressed")
     parser.add_argument("--tolerance", metavar="SHARE", default="3%",
                         help="a smaller change is none, however sure it is (3%%)")
+    parser.add_argument("--strict", action="store_true",
+                        help="a gate passes only if its interval rules a regression out, else exit 3")
     parser.add_argument("--rows", metavar="LIST", default="", help="statistics to show, as in ttft.p90,max_gap.p99")
     parser.add_argument("--format", choices=("text", "markdown", "json"), default="text",
                         help="what to print: text, markdown or json (text)")
@@ -56,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read both sides, compare, print, and return the exit code."""
     paths = sides_of(args)
-    question = question_of(args, labels=(" ".join(paths[0]), " ".join(paths[1])), lax=args.lax, force=args.force)
+    question = question_of(args, labels=(_label(paths[0]), _label(paths[1])), lax=args.lax, force=args.force)
     from loadgen.compare import compare
     from loadgen.sides import read_blocks, read_side
 
@@ -75,6 +78,10 @@ def sides_of(args: argparse.Namespace) -> tuple[list[str], list[str]]:
                      "--base DIR... --new DIR... for several directories a side")
 
 
+def _label(paths: Sequence[str]) -> str:
+    return paths[0] + (f" and {len(paths) - 1} more" if paths[1:] else "")
+
+
 def question_of(args: argparse.Namespace, **settings: Any) -> Question:
     """Build the Question that the flags of `add_arguments` ask. Raise UsageError for one that makes no sense."""
     from loadgen.compare import Question
@@ -88,7 +95,8 @@ def question_of(args: argparse.Namespace, **settings: Any) -> Question:
     if not 0 <= tolerance < 1:
         raise UsageError(f"--tolerance {args.tolerance} is no tolerance: write 0% or more, and less than 100%")
     rows = tuple(filter(None, (name.strip() for name in args.rows.split(","))))
-    return Question(read_all(args.fail_on, tolerance), rows, tolerance, curves=bool(args.out), **settings)
+    return Question(read_all(args.fail_on, tolerance), rows, tolerance, strict=args.strict, curves=bool(args.out),
+                    **settings)
 
 
 def show(comparison: Comparison, form: str, out: str | None) -> None:

@@ -30,6 +30,7 @@ class Question:
     tolerance: float = TOLERANCE
     alpha: float = 0.05
     lax: bool = False  # INVALID runs are a warning
+    strict: bool = False  # a gate passes only if its interval rules a regression out
     force: bool = False  # other loads are a warning
     curves: bool = False  # read the rows of all runs, for percentile curves
     interrupted: bool = False
@@ -49,12 +50,12 @@ def compare(base: Sequence[Measured], new: Sequence[Measured], question: Questio
         raise UsageError("\n".join(["the sides were not offered the same load, so a difference says nothing of the "
                                     "server; --force compares them all the same:", *differences]))
     made = _judged([_cell(pair, question, read) for pair in pairs], question)
-    gates = [*decide(made, question.gates, question.alpha), *undecided(question.gates, alone)]
+    gates = [*decide(made, question.gates, question.alpha, question.strict), *undecided(question.gates, alone)]
     doubted = _doubted([*base, *new])
     return Comparison(
         tuple(made), tuple(gates), exit_code(gates, bool(doubted) and not question.lax, question.interrupted),
         question.alpha, question.tolerance, tuple(_notes(pairs, alone, [*base, *new])), tuple(doubted),
-        tuple(differences))
+        question.lax, tuple(differences))
 
 
 def _matched(base: Sequence[Measured], new: Sequence[Measured]) -> tuple[list[Pair], list[str]]:

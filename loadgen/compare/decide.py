@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -16,11 +17,19 @@ UNKNOWN: Final = 3
 INTERRUPTED: Final = 130
 
 
-def decide(cells: Sequence[Cell], gates: Sequence[Gate], alpha: float) -> list[GateResult]:
-    """Return the outcome of every gate in every cell: a regression is significant and beyond the tolerance."""
+def decide(cells: Sequence[Cell], gates: Sequence[Gate], alpha: float, strict: bool = False) -> list[GateResult]:
+    """Return the outcome of every gate in every cell: a regression is significant and beyond the tolerance.
+
+    With `strict`, a gate passes only if the interval of its change rules a regression beyond the tolerance out.
+    """
     family = sum(row.gated for cell in cells for row in cell.rows)
-    return [_decided(gate, cell, next(row for row in cell.rows if row.name == gate.name), alpha, family)
-            for cell in cells for gate in gates]
+    results = []
+    for cell in cells:
+        for gate in gates:
+            row = next(row for row in cell.rows if row.name == gate.name)
+            result = _decided(gate, cell, row, alpha, family)
+            results.append(_proven(result, min(len(cell.base.runs), len(cell.new.runs))) if strict else result)
+    return results
 
 
 def undecided(gates: Sequence[Gate], alone: Sequence[str]) -> list[GateResult]:
@@ -30,7 +39,8 @@ def undecided(gates: Sequence[Gate], alone: Sequence[str]) -> list[GateResult]:
 
 
 def _decided(gate: Gate, cell: Cell, row: Row, alpha: float, family: int) -> GateResult:
-    result = GateResult(gate.text, gate.name, gate.tolerance, "pass", "", cell.label, ratio=row.ratio)
+    result = GateResult(gate.text, gate.name, gate.tolerance, "pass", "", cell.label, ratio=row.ratio,
+                        better=gate.better)
     if row.verdict == "unknown":
         missing = missing_runs(len(cell.base.runs), len(cell.new.runs), alpha, family)
         return replace(result, outcome="unknown", why=row.why, missing=missing)
@@ -39,6 +49,22 @@ def _decided(gate: Gate, cell: Cell, row: Row, alpha: float, family: int) -> Gat
     if row.p_adjusted is not None and row.p_adjusted > alpha:
         return replace(result, why="no significant difference")
     return replace(result, why="better" if row.verdict == "better" else "within the tolerance")
+
+
+def _proven(result: GateResult, runs: int) -> GateResult:
+    """Turn a pass into "can't tell" where the interval reaches beyond the tolerance.
+
+    How many runs are missing is a guess: an interval narrows with the root of their number. Where the change itself is
+    beyond the tolerance, no number is known.
+    """
+    beyond = result.not_ruled_out
+    if result.outcome != "pass" or beyond is None or result.ratio is None or result.ratio.value is None:
+        return result
+    sign = 1 if result.better == "less" else -1
+    now, limit = (sign * math.log(value) for value in (result.ratio.value, 1 + sign * result.tolerance))
+    half = sign * math.log(beyond) - now
+    missing = math.ceil(runs * (half / (limit - now)) ** 2) - runs if now < limit else 0
+    return replace(result, outcome="unknown", why="the interval reaches beyond the tolerance", missing=missing)
 
 
 def exit_code(gates: Sequence[GateResult], doubted: bool, interrupted: bool) -> int:

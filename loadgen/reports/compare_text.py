@@ -24,7 +24,7 @@ def render(comparison: Comparison, width: int = 120, files: str = "") -> str:
     """
     width = max(NARROWEST, width)
     word, meaning = headline(comparison)
-    blocks = [[cut(f"    {word}   {meaning}", width), *_warnings(comparison, width)]]
+    blocks = [[cut(f"    {word}   {meaning}", width), *_reasons(comparison, width)]]
     for cell in comparison.cells:
         blocks.append([cut(clean(cell.label), width)] if cell.label else [])
         blocks.append([*row("base", side_words(cell.base), width), *row("new", side_words(cell.new), width)])
@@ -39,8 +39,9 @@ def write(comparison: Comparison, stream: TextIO, width: int, files: str = "") -
     print(render(comparison, width, files).encode(encoding, "replace").decode(encoding), file=stream)
 
 
-def _warnings(comparison: Comparison, width: int) -> Iterator[str]:
-    for warning in comparison.warnings:
+def _reasons(comparison: Comparison, width: int) -> Iterator[str]:
+    """Say which runs make the comparison INVALID, and why."""
+    for warning in () if comparison.lax else comparison.warnings:
         yield cut(f"      {clean(warning)}", width)
 
 
@@ -76,6 +77,8 @@ def _gates(comparison: Comparison, width: int) -> Iterator[str]:
 
 
 def _remarks(comparison: Comparison, width: int) -> Iterator[str]:
+    for line in comparison.warnings if comparison.lax else ():
+        yield from row("warn", clean(line).split(" "), width, " ")
     for line in comparison.differences:
         yield from row("not the same", clean(line).split(" "), width, " ")
     for cell in comparison.cells:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from loadgen.comparison import Cell, Comparison, Estimate, GateResult, Row, Side
-from loadgen.reports.format import clean, count, duration, quantity
+from loadgen.reports.format import clean, count, duration, quantity, rate
 from loadgen.reports.table import interval
 
 HEADER: Final = ("", "base", "", "new", "", "change", "", "p", "n", "")
@@ -30,7 +30,7 @@ def headline(comparison: Comparison) -> Words:
     undecided = [gate for gate in gates if gate.outcome == "unknown"]
     if code == 130:
         return Words("INTERRUPTED", "what was measured until then")
-    if code == 3 and comparison.warnings:
+    if code == 3 and comparison.warnings and not comparison.lax:
         runs = sum(len(side.runs) for cell in comparison.cells for side in (cell.base, cell.new))
         return Words("INVALID", f"{len(comparison.warnings)} of {runs} runs must not be believed (--lax: a warning)")
     if failed:
@@ -85,8 +85,11 @@ def _value(estimate: Estimate, unit: str) -> tuple[str, str]:
     written = duration(estimate.value) if unit == "ns" else quantity(estimate.value, unit)
     if estimate.bound:
         return f">= {written}", ""
-    known = estimate.low is not None and estimate.high is not None
-    return written, interval((estimate.low, estimate.high), unit) if known else ""
+    if estimate.low is None or estimate.high is None:
+        return written, ""
+    if unit == "per_second":
+        return written, f"[{rate(estimate.low)}, {rate(estimate.high)}]"
+    return written, interval((estimate.low, estimate.high), unit)
 
 
 def gate_words(gate: GateResult) -> list[str]:
@@ -94,6 +97,8 @@ def gate_words(gate: GateResult) -> list[str]:
     change = ""
     if gate.ratio is not None and gate.ratio.value is not None:
         change = percent(gate.ratio.value) + (f" {_ends(gate.ratio)}" if gate.ratio.confidence else "")
+    if gate.outcome == "pass" and gate.not_ruled_out is not None:
+        change += f", {percent(gate.not_ruled_out)} not ruled out"
     outcome = {"pass": "pass", "regression": "REGRESSION", "unknown": "CAN'T TELL"}[gate.outcome]
     missing = f"{gate.missing} more run{'s' if gate.missing > 1 else ''} a side" if gate.missing else ""
     name = f"{clean(gate.cell)}: {gate.text}" if gate.cell else gate.text
@@ -104,7 +109,7 @@ def unsure(cell: Cell) -> Iterator[str]:
     """Say why rows of a cell can't be told, each reason once with the rows that it is of."""
     reasons: dict[str, list[str]] = {}
     for row in cell.rows:
-        if row.verdict == "unknown" and row.why and not cell.indicative:
+        if row.verdict == "unknown" and row.why and not (row.gated or cell.indicative):
             reasons.setdefault(row.why, []).append(row.name)
     for why, names in reasons.items():
         yield f"{', '.join(names)}: {clean(why)}"

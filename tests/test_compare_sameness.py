@@ -1,0 +1,118 @@
+"""What counts as the same load, what is only remarked on, and what a run gives of itself."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import report_samples as samples
+from loadgen.compare import Measured, cells, rows, sameness
+from loadgen.comparison import Estimate
+from loadgen.report import Report
+
+
+def run(dir: str = "a", seed: int = 7, sha256: str = "", load: dict[str, Any] | None = None,
+        workload: dict[str, Any] | None = None, **provenance: Any) -> Measured:
+    report = samples.with_plan(samples.valid, load={"seed": seed, **(load or {})})
+    return Measured(dir, replace(report, schedule={"sha256": sha256 or f"{seed:06x}"},
+                                 provenance={"loadgen": "0.1.0", "workload": workload or {}, **provenance}))
+
+
+def test_equal_loads_have_no_difference_and_no_remark() -> None:
+    assert sameness.differences([run()], [run()]) == []
+    assert sameness.remarks([run()], [run()]) == []
+
+
+def test_prompts_count_by_their_content_and_not_by_their_file() -> None:
+    one = run(workload={"kind": "prompts", "file": "a.jsonl", "sha256": "1"})
+    same = run(workload={"kind": "prompts", "file": "b.jsonl", "sha256": "1"})
+    other = run(workload={"kind": "prompts", "file": "a.jsonl", "sha256": "2"})
+    assert sameness.differences([one], [same]) == []
+    assert sameness.differences([one], [other]) == ["prompts sha256: 1 against 2"]
+    assert sameness.differences([run(workload={"tokenizer": {"sha256": "1"}})],
+                                [run(workload={"tokenizer": {"sha256": "2"}})]) == ["tokenizer: 1 against 2"]
+
+
+def test_a_difference_within_a_side_is_one_too() -> None:
+    mixed = [run(), run("b", load={"rate": 12.0})]
+    assert sameness.differences(mixed, [run()]) == ["rate: 10.0 against 12.0 (both of the base)"]
+    assert sameness.differences([run()], mixed) == ["rate: 10.0 against 12.0"]
+
+
+@pytest.mark.parametrize(("base", "new", "alike"), [
+    ((1,), (1,), True), ((1,), (2,), False), ((1, 2), (2, 1), True), ((1, 2, 3), (1, 2), True),
+    ((1, 2, 3), (4, 5, 6), True), ((1, 1, 1), (1, 1), True), ((1, 1, 1), (2, 2, 2), False), ((1, 2), (3, 3), False),
+    ((1, 2, 3), (4,), False)])
+def test_which_seeds_can_stand_against_which(base: tuple[int, ...], new: tuple[int, ...], alike: bool) -> None:
+    found = sameness.differences([run(seed=seed) for seed in base], [run(seed=seed) for seed in new])
+    assert (not found) == alike
+    if not alike:
+        assert found[0].startswith("seed: 1 against ")
+
+
+def test_another_prompt_seed_is_another_draw() -> None:
+    one = run()
+    report = samples.with_plan(one.report, workload={"seed": 3})
+    found = sameness.differences([one], [replace(one, report=report)])
+    assert found == ["seed: 7 against 7; run both sides with the same seeds"]
+
+
+def test_what_may_be_just_what_is_compared_is_a_remark() -> None:
+    base = [run(model="old", senders=1)]
+    new = [run(model="new", senders=2, loadgen="0.2.0")]
+    assert sameness.differences(base, new) == []
+    assert sameness.remarks(base, new) == [
+        "the model differs: old against new", "the version of loadgen differs: 0.1.0 against 0.2.0",
+        "the number of senders differs: 1 against 2"]
+    assert sameness.model_of(base) == "old"
+    assert sameness.url_of(base) == "http://127.0.0.1:8000"
+
+
+def test_several_runs_of_one_seed_are_remarked_on() -> None:
+    once = [run("a"), run("b")]
+    assert sameness.remarks(once, once)[0].startswith("all runs have one seed")
+    assert sameness.remarks([run(seed=1), run(seed=2)], [run(seed=3), run(seed=4)])[0].startswith("the seeds of the")
+
+
+def test_cells_are_named_by_what_varies() -> None:
+    def side(name: str, rates: tuple[float, ...]) -> list[Measured]:
+        return [run(f"{name}-{rate}", load={"rate": rate}) for rate in rates]
+    pairs, alone = cells.match(side("a", (1.0, 2.0, 2.0)), side("b", (2.0, 1.0, 4.0)))
+    assert [(pair.label, len(pair.base), len(pair.new)) for pair in pairs] == [("rate 1.0", 1, 1), ("rate 2.0", 2, 1)]
+    assert alone == ["rate 4.0"]
+    pairs, alone = cells.match(side("a", (1.0,)), side("b", (2.0,)))
+    assert ([pair.label for pair in pairs], alone) == ([""], [])
+    assert cells.match(side("a", (1.0, 2.0)), side("b", (3.0,)))[0] == []
+
+
+def test_a_run_gives_values_bounds_and_nothing() -> None:
+    one = Measured("a", samples.valid)
+    assert one.estimate("ttft", "p99") == Estimate(341e6, 313_720_000, 368_280_000, 0.95)
+    assert one.estimate("ttft", "p99.9") == Estimate(402e6, bound=True)
+    assert one.estimate("ttft", "p50") == Estimate(184e6)
+    assert one.estimate("ttft", "mean") == Estimate(184e6)
+    assert one.estimate("ttft", "p99.99") == one.estimate("ttfo", "p50") == Estimate(None)
+    assert one.estimate("output_tokens", "") == Estimate(1276.0)
+    assert one.estimate("nothing", "") == Estimate(None)
+
+
+def test_a_value_of_nothing_has_no_ratio() -> None:
+    idle = replace(samples.valid, rates={**samples.valid.rates, "output_tokens": 0.0})
+    row = rows.blank(["output_tokens"], (), closed=True)[0]
+    found = rows.fill(row, [Measured("a", samples.valid)], [Measured("b", idle)], None)
+    assert (found.p, found.verdict, found.why) == (None, "unknown", "output_tokens of b is 0, which has no ratio")
+    absent = rows.fill(replace(row, metric="goodput"), [Measured("a", samples.empty)], [Measured("b", idle)], None)
+    assert absent.why == "a has no goodput"
+
+
+def test_a_run_says_why_it_has_no_value() -> None:
+    one = Measured("a", samples.valid)
+    assert one.lacks("ttft", "p99.9", 0.999) == "p99.9 needs 2,995 values; a has 598"
+    assert one.lacks("ttfo", "p50", 0.5) == one.lacks("ttfo", "mean", None) == "a has no ttfo"
+    assert one.lacks("ttft", "p99", 0.99) == "requests of a were still running at its end: its p99 is a bound"
+
+
+def test_a_run_of_an_empty_report_describes_itself() -> None:
+    empty: Report = samples.empty
+    described = Measured("a", empty).describe()
+    assert (described.valid, described.seed, described.requests) == (False, 0, 0)

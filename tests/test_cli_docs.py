@@ -9,7 +9,7 @@ from typing import get_type_hints
 import pytest
 
 from loadgen import planfile
-from loadgen.cli import main
+from loadgen.cli import ab, compare, main
 from loadgen.cli.export import format_of
 from loadgen.cli.formats import BY_NAME
 from loadgen.cli.run import plan_of
@@ -17,7 +17,9 @@ from loadgen.cli.run import plan_of
 ROOT = Path(__file__).parent.parent
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 EXAMPLE = re.compile(r"^(?:\$ )?loadgen .*$", re.MULTILINE)
-PAGES = ("run", "report", "mock", "backends")
+PAGES = ("run", "report", "compare", "ab", "mock", "backends")
+ALSO = {"ab": ("run", "compare")}
+"""Pages that have the flags which a command shares with others."""
 
 
 def page(name: str) -> str:
@@ -31,7 +33,8 @@ def flags_of(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
 
 @pytest.mark.parametrize("command", PAGES)
 def test_each_flag_is_documented(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert flags_of(command, capsys) <= set(FLAG.findall(page(command)))
+    pages = [command, *ALSO.get(command, ())]
+    assert flags_of(command, capsys) <= set(FLAG.findall("".join(map(page, pages))))
 
 
 @pytest.mark.parametrize("command", PAGES)
@@ -50,7 +53,8 @@ def test_no_page_names_a_flag_that_is_not_there(name: str, capsys: pytest.Captur
 
 
 def examples() -> list[str]:
-    fenced = re.findall(r"```sh\n(.*?)```", "".join(map(page, ("run", "report", "formats", "prometheus"))), re.DOTALL)
+    pages = ("run", "report", "compare", "ab", "formats", "prometheus")
+    fenced = re.findall(r"```sh\n(.*?)```", "".join(map(page, pages)), re.DOTALL)
     return [line for block in fenced for line in EXAMPLE.findall(block)]
 
 
@@ -61,6 +65,11 @@ def test_each_example_parses(line: str, tmp_path: Path, monkeypatch: pytest.Monk
     args = main.parser().parse_args(shlex.split(line)[1:])
     if args.command == "run":
         plan_of(args)
+    elif args.command == "ab":
+        ab.plan_of(args)
+    elif args.command == "compare":
+        compare.sides_of(args)
+        compare.question_of(args)
     elif args.command == "report" and args.format:
         format_of(args.format)
 

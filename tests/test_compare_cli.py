@@ -151,11 +151,17 @@ def test_other_seeds_are_refused_only_where_more_runs_can_not_even_them_out(runs
     assert "the seeds of the sides differ" in out
 
 
-def test_mixed_backends_on_one_side_are_refused(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mixed_models_on_one_side_are_refused(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run(tmp_path / "new" / "a", 0)
     write_run(tmp_path / "new" / "b", 1, with_(PLAN, target={"model": "other"}))
     err = refused(capsys, "--base", runs / "base" / "run-0", runs / "base" / "run-1", "--new", tmp_path / "new")
     assert "models within new: m, other" in err
+
+
+def test_mixed_backends_are_refused(tmp_path: Path, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path / "new" / "a", 0)
+    write_run(tmp_path / "new" / "b", 1, with_(PLAN, target={"backend": "tgi"}))
+    assert "only one side has runs of backend tgi" in refused(capsys, runs / "base", tmp_path / "new")
 
 
 def test_cells_of_a_sweep_are_matched_by_their_load(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,7 +170,9 @@ def test_cells_of_a_sweep_are_matched_by_their_load(tmp_path: Path, capsys: pyte
             if (side, length) != ("new", "40"):
                 write_side(tmp_path / side / f"cell-{length}", plan=with_(PLAN, workload={"output_tokens": length}),
                            itl=itl)
-    code, out, _ = compared(capsys, tmp_path / "base", tmp_path / "new", "--fail-on", "itl.p50")
+    both = (tmp_path / "base", tmp_path / "new", "--fail-on", "itl.p50")
+    assert "only one side has runs of output_tokens 40" in refused(capsys, *both)
+    code, out, _ = compared(capsys, *both, "--force")
     assert code == 1
     assert "REGRESSION   2 of 3 gates failed" in out
     assert "output_tokens 20\n" in out
@@ -241,6 +249,7 @@ def test_half_the_rows_of_a_killed_run_are_read(runs: Path, tmp_path: Path, caps
     (["--tolerance", "150%"], "is no tolerance"),
     (["--rows", "itl"], "--rows doesn't say which percentile"),
     (["--rows", "errors"], "errors has no ratio"),
+    (["--rows", "output_tokens.p50"], "neither better nor worse"),
     (["--format", "html"], "--format"),
 ])
 def test_a_flag_that_makes_no_sense_is_refused(flags: list[str], said: str, runs: Path,

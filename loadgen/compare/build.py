@@ -46,6 +46,7 @@ def compare(base: Sequence[Measured], new: Sequence[Measured], question: Questio
     pairs, alone = _matched(base, new)
     differences = [f"{pair.label}: {line}" if pair.label else line for pair in pairs
                    for line in sameness.differences(pair.base, pair.new)]
+    differences += [f"only one side has runs of {label}" for label in alone]
     if differences and not question.force:
         raise UsageError("\n".join(["the sides were not offered the same load, so a difference says nothing of the "
                                     "server; --force compares them all the same:", *differences]))
@@ -54,7 +55,7 @@ def compare(base: Sequence[Measured], new: Sequence[Measured], question: Questio
     doubted = _doubted([*base, *new])
     return Comparison(
         tuple(made), tuple(gates), exit_code(gates, bool(doubted) and not question.lax, question.interrupted),
-        question.alpha, question.tolerance, tuple(_notes(pairs, alone, [*base, *new])), tuple(doubted),
+        question.alpha, question.tolerance, tuple(_notes(pairs, [*base, *new])), tuple(doubted),
         question.lax, tuple(differences))
 
 
@@ -109,13 +110,12 @@ def _doubted(runs: Sequence[Measured]) -> list[str]:
     return found
 
 
-def _notes(pairs: Sequence[Pair], alone: Sequence[str], runs: Sequence[Measured]) -> list[str]:
+def _notes(pairs: Sequence[Pair], runs: Sequence[Measured]) -> list[str]:
     notes = []
     if any(len(pair.base) == len(pair.new) == 1 for pair in pairs):
         notes.append("one run a side: the intervals are indicative. They know how much a run varies within itself, not "
                      "how far two runs of one server lie apart, so nothing here is significant: 4 + 4 runs can decide "
                      "one row, 5 + 5 six")
-    notes += [f"only one side has runs of {label}" for label in alone]
     notes += dict.fromkeys(line for pair in pairs for line in sameness.remarks(pair.base, pair.new))
     small = [one.dir for one in (run.describe() for run in runs) if not one.valid and set(one.failing) <= FORGIVEN]
     if small:

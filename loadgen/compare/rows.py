@@ -34,6 +34,9 @@ def blank(names: Sequence[str], gates: Sequence[Gate], closed: bool) -> list[Row
         metric, statistic, unit = read_statistic("--rows", name)
         if unit == "share":
             raise UsageError(f"--rows: {name} has no ratio; leave it out")
+        if unit == "count":
+            raise UsageError(f"--rows: {name} is neither better nor worse when it changes; --fail-on '{name}>3%' or "
+                             f"'{name}<-3%' says which")
         rows.setdefault(name, Row(metric, statistic, unit, "more" if metric in RATES and not statistic else "less",
                                   Estimate(None), Estimate(None)))
     return list(rows.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,9 @@ from loadgen.types import UsageError
 
 _DEEPEST: Final = 3
 """Folders between a directory that was named and the runs in it: a sweep has a folder for each cell."""
+
+_ASIDE: Final = re.compile(r"\.(broken|interrupted|gone)-\d+$")
+"""What a sweep calls the run of a cell that did not end well and was moved out of the way of the next."""
 
 
 def read_side(paths: Sequence[str]) -> list[Measured]:
@@ -53,7 +57,7 @@ def _is_run(path: Path) -> bool:
 
 def _below(path: Path, depth: int) -> Iterator[Path]:
     for each in path.iterdir():
-        if each.is_dir() and not each.is_symlink():
+        if each.is_dir() and not each.is_symlink() and not _ASIDE.search(each.name):
             if _is_run(each):
                 yield each
             elif depth > 1:

@@ -21,19 +21,22 @@ _ASIDE: Final = re.compile(r"\.(broken|interrupted|gone)-\d+$")
 """What a sweep calls the run of a cell that did not end well and was moved out of the way of the next."""
 
 
-def read_side(paths: Sequence[str]) -> list[Measured]:
-    """Read the runs of one side; each path is a run or a directory with runs in it, as of a sweep.
+def read_sides(base: Sequence[str], new: Sequence[str]) -> tuple[list[Measured], list[Measured]]:
+    """Read the runs of both sides; each path is a run or a directory with runs in it, as of a sweep.
 
     Raises UsageError for a path without runs, a run of a newer schema, files that can't be read, or a run named twice.
     """
-    found: dict[Path, Measured] = {}
-    for path in paths:
-        for directory in runs_in(Path(path)):
-            place = directory.resolve()
-            if place in found:
+    seen: dict[Path, int] = {}
+    sides: tuple[list[Measured], list[Measured]] = ([], [])
+    for side, paths in enumerate((base, new)):
+        for directory in (each for path in paths for each in runs_in(Path(path))):
+            other = seen.setdefault(directory.resolve(), side)
+            if other != side:
+                raise UsageError(f"{directory} is on both sides: a run can't be compared with itself")
+            if len(seen) == sum(map(len, sides)):
                 raise UsageError(f"{directory} is on one side twice: name it once")
-            found[place] = Measured(str(directory), _report(directory))
-    return list(found.values())
+            sides[side].append(Measured(str(directory), _report(directory)))
+    return sides
 
 
 def runs_in(path: Path) -> list[Path]:

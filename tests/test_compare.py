@@ -137,6 +137,13 @@ def test_the_exit_code(outcomes: tuple[str, ...], doubted: bool, interrupted: bo
     assert decide.exit_code(results, doubted, interrupted) == code
 
 
+def test_a_gate_without_values_is_not_helped_by_more_runs() -> None:
+    gates = read_all(["ttfo.p99"])
+    empty = Row("ttfo", "p99", "ns", "less", Estimate(None), Estimate(None), gated=True, why="a has no ttfo")
+    found = decide.decide([cell_of(empty, runs=2)], gates, 0.05)[0]
+    assert (found.outcome, found.why, found.missing) == ("unknown", "a has no ttfo", 0)
+
+
 def test_strict_guesses_how_many_runs_are_missing() -> None:
     gates = read_all(["itl.p50>3%"])
     noisy = made("itl.p50", BASE, (99.0, 103.0, 101.0, 105.0, 104.5), gated=True)

@@ -112,6 +112,14 @@ def test_a_run_says_why_it_has_no_value() -> None:
     assert one.lacks("ttft", "p99", 0.99) == "requests of a were still running at its end: its p99 is a bound"
 
 
+def test_what_is_doubted_of_a_run() -> None:
+    assert Measured("a", samples.valid).doubts == ()
+    assert Measured("a", samples.invalid).doubts == ("coalesced", "lag")
+    assert Measured("a", samples.smoke).doubts == ("duration",)  # its sample size is no matter
+    full = replace(samples.valid, verdict=replace(samples.valid.verdict, exit_code=3))
+    assert Measured("a", full).doubts == ("the files are not whole",)
+
+
 def test_a_run_of_an_empty_report_describes_itself() -> None:
     empty: Report = samples.empty
     described = Measured("a", empty).describe()

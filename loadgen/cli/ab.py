@@ -122,7 +122,7 @@ def _make(jobs: Sequence[Turn], pause: int) -> tuple[list[Turn], int]:
 
 def _compare(made: Sequence[Turn], code: int, question: Question, form: str, out: Path) -> int:
     from loadgen.compare import compare
-    from loadgen.sides import read_blocks, read_side
+    from loadgen.sides import read_blocks, read_sides
 
     whole = [turn for turn in made if {"base", "new"} == {other.side for other in made if other.number == turn.number}]
     sides = [[turn.job.plan.out.dir for turn in whole if turn.side == side] for side in ("base", "new")]
@@ -130,7 +130,7 @@ def _compare(made: Sequence[Turn], code: int, question: Question, form: str, out
         print("loadgen: not one pair of runs was made: there is nothing to compare", file=sys.stderr)
         return code or 3
     question = replace(question, interrupted=code == INTERRUPTED)
-    comparison = compare(read_side(sides[0]), read_side(sides[1]), question, read_blocks)
+    comparison = compare(*read_sides(*sides), question, read_blocks)
     if code:
         why = "interrupted" if code == INTERRUPTED else "a run could not start"
         pairs = f"{len(whole) // 2} whole pair{'s' if len(whole) > 2 else ''}"

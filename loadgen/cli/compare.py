@@ -61,9 +61,9 @@ def run(args: argparse.Namespace) -> int:
     paths = sides_of(args)
     question = question_of(args, labels=(_label(paths[0]), _label(paths[1])), lax=args.lax, force=args.force)
     from loadgen.compare import compare
-    from loadgen.sides import read_blocks, read_side
+    from loadgen.sides import read_blocks, read_sides
 
-    comparison = compare(read_side(paths[0]), read_side(paths[1]), question, read_blocks)
+    comparison = compare(*read_sides(*paths), question, read_blocks)
     show(comparison, args.format, args.out)
     return comparison.exit_code
 

@@ -17,8 +17,6 @@ from loadgen.schedule import rng
 from loadgen.types import UsageError
 
 CURVES: Final = ("ttft", "ttft_scheduled", "itl", "tpot", "e2e", "e2e_scheduled")
-FORGIVEN: Final = frozenset({"sample_size", "precision"})
-"""Checks that ask whether one run alone decides an SLO. Where the sample is a run, they are no reason to doubt it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ def compare(base: Sequence[Measured], new: Sequence[Measured], question: Questio
                                     "server; --force compares them all the same:", *differences]))
     made = _judged([_cell(pair, question, read) for pair in pairs], question)
     gates = [*decide(made, question.gates, question.alpha, question.strict), *undecided(question.gates, alone)]
-    doubted = _doubted([*base, *new])
+    doubted = [f"{run.dir} is INVALID: {', '.join(run.doubts)}" for run in (*base, *new) if run.doubts]
     return Comparison(
         tuple(made), tuple(gates), exit_code(gates, bool(doubted) and not question.lax, question.interrupted),
         question.alpha, question.tolerance, tuple(_notes(pairs, [*base, *new])), tuple(doubted),
@@ -60,9 +58,6 @@ def compare(base: Sequence[Measured], new: Sequence[Measured], question: Questio
 
 
 def _matched(base: Sequence[Measured], new: Sequence[Measured]) -> tuple[list[Pair], list[str]]:
-    twice = {run.dir for run in base} & {run.dir for run in new}
-    if twice:
-        raise UsageError(f"{min(twice)} is on both sides: a run can't be compared with itself")
     pairs, alone = cells.match(base, new)
     if not pairs:
         raise UsageError("\n".join(["no load is on both sides; each of these is on one:", *alone]))
@@ -100,16 +95,6 @@ def _judged(made: Sequence[Cell], question: Question) -> list[Cell]:
     return done
 
 
-def _doubted(runs: Sequence[Measured]) -> list[str]:
-    """Say which runs are INVALID in a way that matters here, and why."""
-    found = []
-    for run in runs:
-        one = run.describe()
-        if not one.valid and not set(one.failing) <= FORGIVEN:
-            found.append(f"{one.dir} is INVALID: {', '.join(name.replace('_', ' ') for name in one.failing)}")
-    return found
-
-
 def _notes(pairs: Sequence[Pair], runs: Sequence[Measured]) -> list[str]:
     notes = []
     if any(len(pair.base) == len(pair.new) == 1 for pair in pairs):
@@ -117,8 +102,8 @@ def _notes(pairs: Sequence[Pair], runs: Sequence[Measured]) -> list[str]:
                      "how far two runs of one server lie apart, so nothing here is significant: 4 + 4 runs can decide "
                      "one row, 5 + 5 six")
     notes += dict.fromkeys(line for pair in pairs for line in sameness.remarks(pair.base, pair.new))
-    small = [one.dir for one in (run.describe() for run in runs) if not one.valid and set(one.failing) <= FORGIVEN]
+    small = sum(not run.report.verdict.valid and not run.doubts for run in runs)
     if small:
-        notes.append(f"{len(small)} of {len(runs)} runs are too small to decide their own --slo, which is no matter "
+        notes.append(f"{small} of {len(runs)} runs are too small to decide their own --slo, which is no matter "
                      "here: the sample is a run")
     return notes

@@ -42,7 +42,8 @@ def _decided(gate: Gate, cell: Cell, row: Row, alpha: float, family: int) -> Gat
     result = GateResult(gate.text, gate.name, gate.tolerance, "pass", "", cell.label, ratio=row.ratio,
                         better=gate.better)
     if row.verdict == "unknown":
-        missing = missing_runs(len(cell.base.runs), len(cell.new.runs), alpha, family)
+        few = cell.indicative or row.p is not None  # else something is missing that more runs don't bring
+        missing = missing_runs(len(cell.base.runs), len(cell.new.runs), alpha, family) if few else 0
         return replace(result, outcome="unknown", why=row.why, missing=missing)
     if row.verdict == "worse":
         return replace(result, outcome="regression", why="significant, and beyond the tolerance")

@@ -10,6 +10,8 @@ from loadgen.report import Report
 from loadgen.stats import needed_n
 
 CONFIDENCE: Final = 0.95
+FORGIVEN: Final = frozenset({"sample_size", "precision"})
+"""Checks that ask whether one run alone decides an SLO. Where the sample is a run, they are no reason to doubt it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,14 @@ class Measured:
         failing = tuple(check.name for check in verdict.checks if not check.ok and not check.warning)
         return RunOf(self.dir, verdict.valid, failing, int(self.report.plan.get("load", {}).get("seed", 0)),
                      int(self.report.requests.get("succeeded", 0)), str(self.report.provenance.get("started", "")))
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What makes the run INVALID as one of a sample: the checks that failed but those of FORGIVEN."""
+        verdict, failing = self.report.verdict, self.describe().failing
+        if verdict.valid:
+            return ("the files are not whole",) if verdict.exit_code == 3 else ()
+        return tuple(name.replace("_", " ") for name in failing if name not in FORGIVEN)
 
     def estimate(self, metric: str, statistic: str) -> Estimate:
         """Return the run's own value and interval; a bound where it has too few requests, None where it has none."""

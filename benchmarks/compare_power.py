@@ -35,7 +35,7 @@ from loadgen.types import Window
 from loadgen.units import format_duration
 
 MOCK = ("--ttft", "lognormal:40ms,0.4", "--itl", "lognormal:8ms,0.25", "--itl-per-stream", "50us")
-GATES = (("itl.p50",), ("itl.p99",), ("ttft.p99",), OPEN_LOOP)
+GATES = (("itl.mean",), ("itl.p50",), ("itl.p99",), ("ttft.p99",), OPEN_LOOP)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ The load is that of loadgen run, flags and plan file alike. Each pair of runs ha
 sides; the order within pairs alternates, so that a drift of the machine falls on both.
 
 examples:
-  loadgen ab --base http://old:8000 --new http://new:8000 --rate 10 --duration 60s --fail-on 'itl.p99>3%'
+  loadgen ab --base http://old:8000 --new http://new:8000 --rate 10 --duration 60s --fail-on 'itl.mean>3%'
   loadgen ab plan.toml --base http://127.0.0.1:8000 --new http://127.0.0.1:8001 --runs 6
 
 exit codes: those of loadgen compare, and 130 if it was interrupted

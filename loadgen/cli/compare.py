@@ -19,7 +19,7 @@ _EPILOG = """\
 A side is a run directory, a directory with run directories in it, or several of either.
 
 examples:
-  loadgen compare runs/old runs/new --fail-on 'ttft.p99>3%' --fail-on 'itl.p99>3%'
+  loadgen compare runs/old runs/new --fail-on 'ttft.p99>10%' --fail-on 'itl.mean>3%'
   loadgen compare --base runs/base-* --new runs/new-* --format markdown > comment.md
 
 exit codes: 0 no regression by any gate, 1 a regression, 2 usage, 3 it can't tell, or a run is INVALID

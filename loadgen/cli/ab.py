@@ -103,6 +103,8 @@ def turns(plan: Plan, out: Path, base: Sequence[str], new: Sequence[str], runs: 
 
 def _make(jobs: Sequence[Turn], pause: int) -> tuple[list[Turn], int]:
     """Make the runs; return those that ended by themselves, and 130 or 2 if the rest was left out, else 0."""
+    from loadgen.store import names
+
     made: list[Turn] = []
     for place, turn in enumerate(jobs, 1):
         try:
@@ -114,6 +116,9 @@ def _make(jobs: Sequence[Turn], pause: int) -> tuple[list[Turn], int]:
         code = execute_apart(turn.job)
         if code in (INTERRUPTED, 2):
             return made, code
+        if not (Path(turn.job.plan.out.dir) / names.PLAN).exists():
+            print(f"loadgen: {turn.job.name} left no files; its pair is left out", file=sys.stderr, flush=True)
+            continue
         if code == 3:
             print(f"loadgen: {turn.job.name} is INVALID; it is kept, and counted as such", file=sys.stderr, flush=True)
         made.append(turn)

@@ -227,6 +227,23 @@ def test_a_prompt_with_images_that_does_not_fit_is_refused_alone(llava: str) -> 
     assert small[2] is None and len(small[0].ids) == 4
 
 
+def test_a_config_file_of_aisbench_s_own_class(llama: str, tmp_path: Path) -> None:
+    (tmp_path / "models.py").write_text(f"""
+from ais_bench.benchmark.models import HuggingFacewithChatTemplate
+
+models = [dict(attr="local", type=HuggingFacewithChatTemplate, abbr="tiny", path={llama!r}, tokenizer_path={llama!r},
+               model_kwargs=dict(device_map="auto"), tokenizer_kwargs=dict(padding_side="left"), max_out_len=5,
+               generation_kwargs=dict(do_sample=True, temperature=0.5, top_k=10, seed=None), batch_size=3,
+               max_seq_len=2048, run_cfg=dict(num_gpus=1))]
+""")
+    result = loadgen([sys.executable, "-m", "loadgen", "run", "--models", str(tmp_path / "models.py"), "--datasets",
+                      "demo_gsm8k_gen_4_shot_cot_chat_prompt", "--out", str(tmp_path / "run"), "--quiet"],
+                     tmp_path / "run", {"OMP_NUM_THREADS": "1"})
+    assert result.summary["requests"]["succeeded"] == 12, result.out + result.err
+    assert (result.plan["model"]["batch_size"], result.plan["target"]["backend"]) == (3, "hf")
+    assert {row["output_tokens"] for row in result.rows} == {5}
+
+
 # What can't be loaded.
 
 
@@ -249,7 +266,7 @@ def test_directories_that_hold_something_else(llama: str, llava: str, tmp_path: 
     (tmp_path / "config.json").write_text((Path(llama) / "config.json").read_text())
     with pytest.raises(UsageError, match="has no tokenizer"):
         HuggingFace(str(tmp_path))
-    with pytest.raises(UsageError, match=r"causal language model .*hf-vl"):
+    with pytest.raises(UsageError, match=r"no causal language model .*hf-vl"):
         HuggingFace(llava)
     with pytest.raises(UsageError, match="no processor of images"):
         HuggingFaceVL(llama)
@@ -257,7 +274,7 @@ def test_directories_that_hold_something_else(llama: str, llava: str, tmp_path: 
         (tmp_path / name).write_text((Path(llama) / name).read_text())
     with pytest.raises(UsageError, match="chat template: add --endpoint completions"):
         HuggingFace(str(tmp_path))
-    with pytest.raises(UsageError, match="can't be loaded as a causal"):  # there are no weights
+    with pytest.raises(UsageError, match="can't be loaded: "):  # there are no weights
         HuggingFace(str(tmp_path), endpoint="completions")
 
 

@@ -101,14 +101,16 @@ def load_model(kind: str, path: str, kwargs: Mapping[str, Any], trusted: bool, d
         if isinstance(error, torch.OutOfMemoryError | MemoryError):
             raise UsageError(f"{path} does not fit the memory of {place}: {first_line(error)}; another --dtype or "
                              "--device") from error
-        raise explained(error, path, trusted, _NOT_THIS_KIND[kind].format(path=path)) from error
+        words = KINDS[kind] if "Unrecognized configuration class" in str(error) else "can't be loaded"
+        raise explained(error, path, trusted, f"{path} {words}") from error
     return model.eval()
 
 
-_NOT_THIS_KIND: Final = {
-    "AutoModelForCausalLM": "{path} can't be loaded as a causal language model (a VL model: --backend hf-vl)",
-    "AutoModelForImageTextToText": "{path} can't be loaded as a vision-language model (a text model: --backend hf)",
+KINDS: Final = {
+    "AutoModelForCausalLM": "is no causal language model (a vision-language model: --backend hf-vl)",
+    "AutoModelForImageTextToText": "is no vision-language model (a text model: --backend hf)",
 }
+"""What to say of a model that one of transformers' Auto classes does not take."""
 
 
 def explained(error: Exception, path: str, trusted: bool, words: str) -> UsageError:

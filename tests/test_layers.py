@@ -11,14 +11,14 @@ LEVELS = {
     0: ("types", "plan", "clock", "schedule", "histogram", "stats", "ranks", "units", "phases", "secrets"),
     1: ("protocols", "engine", "workload", "mock"),
     2: ("backends", "rows", "recorder", "checks", "slo", "report", "summary", "timelines", "store", "result", "figures",
-        "comparison", "compare"),
+        "comparison", "compare", "capacity"),
     3: ("reports",),
     4: ("cli", "run", "planfile", "plancheck", "localcheck", "control", "preflight", "prepare", "ledger", "retry",
         "models_file", "models_entry", "models_local", "triton", "local", "conductor", "progress", "exposition",
-        "sides", "__init__", "__main__"),
+        "sides", "sweep", "__init__", "__main__"),
 }
 LEVEL = {name: level for level, names in LEVELS.items() for name in names}
-DATA_OF_REPORTS = ("report", "result", "figures", "comparison")
+DATA_OF_REPORTS = ("report", "result", "figures", "comparison", "capacity")
 SENDER_MUST_NOT_IMPORT = ("torch", "transformers", "pyarrow", "plotly", "rich", "aiohttp", "numpy")
 
 

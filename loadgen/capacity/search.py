@@ -1,0 +1,251 @@
+"""The search for the largest load that passes: a pure function from the trials so far to the next probe.
+
+The trials are all its memory, so a search that was stopped goes on from what is on disk.
+
+Why the interval holds 95 %. A probe passes only if the whole 95 % interval of each objective is on the right side, and
+fails only if none of it is (or the server can't keep up), so at the edge itself each is wrong with 2.5 %, and less
+the further from it; in between a probe is undecided, and bounds nothing. Intervals of runs near saturation promise more
+than they keep, so a load bounds the answer only if two runs of it, with different seeds, agree: a run that is wrong
+with probability q gives a wrong bound with q^2. The adaptively chosen loads close enough to the edge to be wrong at all
+are about three, so by Bonferroni 3 q^2 <= 5 % for q up to 13 %: five times what the intervals promise. Where runs have
+contradicted each other, in one load or in the order of two, three must agree. What no repetition sees is bias, a queue
+that needs longer than the run to build: repetitions are therefore twice as long.
+Bisection under noise with repeated queries: Burnashev & Zigangirov 1974; Karp & Kleinberg 2007. Coverage is simulated
+in tests/test_capacity_search.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from loadgen.capacity.model import FAILS, PASSES, UNJUDGED, Answer
+from loadgen.capacity.trial import CLIENT, SETUP, SHORT, Probe, Trial
+
+CONFIDENCE: Final = 0.95
+AGREE: Final = 2
+AGREE_IN_DOUBT: Final = 3
+"""Runs of a load that must agree before it bounds the answer; in doubt where some runs have contradicted others."""
+TRIES: Final = 3
+"""Runs in succession that can't be judged before a load is given up."""
+CONFIRM: Final = 2
+"""How many times as long a repetition is."""
+LONGEST: Final = 16
+_DIGITS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Where to search: from `start` by doubling or halving within [lowest, highest], down to `resolution`.
+
+    The search is done when high / low <= 1 + resolution, or `most` probes were run. `whole`: loads are whole numbers.
+    """
+
+    start: float
+    lowest: float
+    highest: float
+    resolution: float = 0.05
+    most: int = 40
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Why a search ends: with its interval (no reason), or without a bound on one side."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """What was seen of one load."""
+
+    load: float
+    passes: int = 0
+    fails: int = 0
+    unjudged: int = 0
+    waiting: bool = False  # the last run could not be judged, and another may be
+    client: bool = False  # what could not be judged is the client's doing
+    agree: int = AGREE
+
+    @property
+    def side(self) -> str:
+        """PASSES or FAILS if all judged runs say so; UNJUDGED where they differ, or none could be judged."""
+        if self.passes and not self.fails:
+            return PASSES
+        return FAILS if self.fails and not self.passes else UNJUDGED
+
+    @property
+    def confirmed(self) -> bool:
+        return max(self.passes, self.fails) >= self.agree and self.side != UNJUDGED
+
+
+@dataclass(frozen=True, slots=True)
+class _Bracket:
+    """The loads in order, and the two between which the edge is.
+
+    `low` is the largest that passes below every one that fails; `between` are those that are neither.
+    """
+
+    loads: tuple[_Load, ...]
+    low: _Load | None
+    high: _Load | None
+    between: tuple[_Load, ...] = field(default=())
+
+
+def next_step(trials: Sequence[Trial], within: Range) -> Probe | Finish:
+    """Say what to run next, or that the search is over."""
+    if not trials:
+        return Probe(within.start)
+    last = trials[-1].seen
+    if last.cause == SETUP:
+        return Finish(last.reason)
+    bracket = _bracket(trials)
+    if len(trials) >= within.most:
+        return Finish(f"stopped after {len(trials)} probes: more with --max-probes")
+    waiting = next((one for one in bracket.loads if one.waiting), None)
+    if waiting is not None:
+        return _again(trials, waiting)
+    if bracket.low is None:
+        return _down(trials, bracket, within)
+    if bracket.high is None:
+        return _up(trials, bracket, within)
+    return _narrow(trials, bracket, bracket.low, bracket.high, within)
+
+
+def answer(trials: Sequence[Trial], within: Range, goal: str, axis: str,
+           coordinates: Mapping[str, float | str] | None = None) -> Answer:
+    """Give what the trials say so far: an interval, or the side that is known and the reason for the other."""
+    bracket = _bracket(trials)
+    step = next_step(trials, within)
+    reason = step.reason if isinstance(step, Finish) else "the search was stopped before its end"
+    ends = [one for one in (bracket.low, bracket.high) if one is not None]
+    sure = bool(ends) and all(one.confirmed for one in ends)
+    low, high = (one.load if one else None for one in (bracket.low, bracket.high))
+    if sure and low is not None and high is not None and not reason.startswith("stopped"):
+        reason = ""
+    return Answer(goal, axis, dict(coordinates or {}), low, high, low, CONFIDENCE if sure else 0.0, reason,
+                  len(trials), _notes(bracket, within))
+
+
+def _bracket(trials: Sequence[Trial]) -> _Bracket:
+    loads = _loads(trials)
+    high = next((one for one in loads if one.side == FAILS), None)
+    low = next((one for one in reversed(loads) if one.side == PASSES and (high is None or one.load < high.load)), None)
+    between = tuple(one for one in loads if one.side == UNJUDGED and (low is None or one.load > low.load)
+                    and (high is None or one.load < high.load))
+    return _Bracket(loads, low, high, between)
+
+
+def _loads(trials: Sequence[Trial]) -> tuple[_Load, ...]:
+    loads = [_load(load, trials) for load in sorted({trial.probe.load for trial in trials})]
+    fails = [one.load for one in loads if one.side == FAILS]
+    doubt = any(one.passes and (one.fails or (fails and one.load > fails[0])) for one in loads)
+    return tuple(replace(one, agree=AGREE_IN_DOUBT) if doubt else one for one in loads)
+
+
+def _load(load: float, trials: Sequence[Trial]) -> _Load:
+    of_load = [trial.seen for trial in trials if trial.probe.load == load]
+    judged = [seen.outcome for seen in of_load if seen.outcome != UNJUDGED]
+    tail = 0  # runs at the end, one after the other, that could not be judged
+    while tail < len(of_load) and of_load[-1 - tail].outcome == UNJUDGED:
+        tail += 1
+    return _Load(load, judged.count(PASSES), judged.count(FAILS), len(of_load) - len(judged), 0 < tail < TRIES,
+                 tail > 0 and of_load[-1].cause == CLIENT)
+
+
+def _again(trials: Sequence[Trial], one: _Load) -> Probe:
+    """Run a load that could not be judged once more: longer, if that was what it lacked."""
+    of_load = [trial for trial in trials if trial.probe.load == one.load]
+    last = of_load[-1]
+    longer = last.seen.longer if last.seen.cause == SHORT else 1
+    return Probe(one.load, len(of_load), min(LONGEST, last.probe.stretch * longer))
+
+
+def _repeat(trials: Sequence[Trial], one: _Load) -> Probe:
+    of_load = [trial.probe for trial in trials if trial.probe.load == one.load]
+    return Probe(one.load, len(of_load), min(LONGEST, CONFIRM * of_load[0].stretch))
+
+
+def _down(trials: Sequence[Trial], bracket: _Bracket, within: Range) -> Probe | Finish:
+    """Nothing passes so far: halve, unless that can't help."""
+    smallest = bracket.loads[0]
+    seen = [trial.seen for trial in trials if trial.probe.load == smallest.load]
+    if smallest.side == FAILS and any(one.hopeless for one in seen):
+        if not smallest.confirmed:
+            return _repeat(trials, smallest)
+        return Finish(f"no load would do, even the fastest request misses: {seen[-1].reason}")
+    if smallest.load <= within.lowest:
+        if smallest.side == FAILS and not smallest.confirmed:
+            return _repeat(trials, smallest)
+        why = "missed at the lowest load too" if smallest.side == FAILS else "the lowest load can't be judged"
+        return Finish(f"{why}: {seen[-1].reason}")
+    return Probe(max(within.lowest, _tidy(smallest.load / 2, within)))
+
+
+def _up(trials: Sequence[Trial], bracket: _Bracket, within: Range) -> Probe | Finish:
+    """Nothing fails so far: double, unless the client or the user says where it ends."""
+    low, largest = bracket.low, bracket.loads[-1]
+    assert low is not None
+    if largest.client and largest.side == UNJUDGED:
+        wall = next(one for one in bracket.between if one.client)
+        middle = _middle(low.load, wall.load, within.resolution, within)
+        if middle is not None:
+            return Probe(middle)
+        return _sure(trials, low) or Finish(f"above {low.load:g} the client is the limit: "
+                                            f"{_reason(trials, wall.load)}")
+    if largest.load >= within.highest:
+        return _sure(trials, low) or Finish(f"nothing fails up to {within.highest:g}, the highest that was allowed")
+    return Probe(min(within.highest, _tidy(largest.load * 2, within)))
+
+
+def _narrow(trials: Sequence[Trial], bracket: _Bracket, low: _Load, high: _Load, within: Range) -> Probe | Finish:
+    """Bisect what is open on both sides of what is neither; then repeat the two ends until each is sure."""
+    inner = [one.load for one in bracket.between] or [high.load]
+    gaps = [(low.load, inner[0])]
+    share = within.resolution
+    if bracket.between:
+        gaps, share = [*gaps, (inner[-1], high.load)], within.resolution / 2
+    gaps.sort(key=lambda gap: gap[1] / gap[0], reverse=True)
+    for below, above in gaps:
+        middle = _middle(below, above, share, within)
+        if middle is not None:
+            return Probe(middle)
+    return _sure(trials, low) or _sure(trials, high) or Finish()
+
+
+def _sure(trials: Sequence[Trial], one: _Load) -> Probe | None:
+    return None if one.confirmed else _repeat(trials, one)
+
+
+def _middle(low: float, high: float, share: float, within: Range) -> float | None:
+    """Return the geometric middle of a gap that is wider than `share`; None if it is not, or holds no further load."""
+    if high / low <= 1 + share:
+        return None
+    middle = _tidy(math.sqrt(low * high), within)
+    return middle if low < middle < high else None
+
+
+def _tidy(load: float, within: Range) -> float:
+    """Round a load to four digits, or to a whole number: a user can type it again."""
+    return float(max(1, round(load))) if within.whole else float(f"{load:.{_DIGITS}g}")
+
+
+def _reason(trials: Sequence[Trial], load: float) -> str:
+    return next((trial.seen.reason for trial in reversed(trials) if trial.probe.load == load), "")
+
+
+def _notes(bracket: _Bracket, within: Range) -> tuple[str, ...]:
+    notes = []
+    above = [one for one in bracket.loads if bracket.high and one.load > bracket.high.load and one.side == PASSES]
+    if above:
+        notes.append(f"{', '.join(f'{one.load:g}' for one in above)} passed once above what fails: taken for chance")
+    if bracket.between:
+        seen = ", ".join(f"{one.load:g}" for one in bracket.between)
+        notes.append(f"{seen}: neither passes nor fails for sure, so inside the interval")
+    if bracket.low and bracket.high and not within.whole and (
+            bracket.high.load / bracket.low.load > (1 + within.resolution) ** 2):
+        notes.append("the interval is wider than --resolution: the edge is not sharp, or runs were too short")
+    return tuple(notes)

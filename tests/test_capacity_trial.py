@@ -1,0 +1,98 @@
+"""Tests of what one run means for its load: passes, fails, or can't be judged."""
+
+from dataclasses import replace
+
+import pytest
+
+import report_samples
+from loadgen.capacity import FAILS, PASSES, UNJUDGED
+from loadgen.capacity.trial import CLIENT, SETUP, SHORT, is_stable, judge
+from loadgen.report import Check, Gate, Report
+from made_runs import MS, S, report_of, run_of, window_of
+from report_samples import GATE, judged, valid
+
+
+def failing(name: str, seen: float | str = 0.5, remedy: str = "do this") -> Report:
+    return judged(valid, Check(name, False, seen, 0.1, "share", remedy))
+
+
+def test_a_valid_run_that_meets_its_objectives_passes() -> None:
+    assert judge(valid).outcome == PASSES
+
+
+@pytest.mark.parametrize("name", ["lag", "receive_lag", "coalesced", "loop_stall", "held", "clock", "sender_lost",
+                                  "interrupted"])
+def test_a_client_that_was_too_slow_judges_nothing(name: str) -> None:
+    missed = failing(name)
+    missed = replace(missed, verdict=replace(missed.verdict, gates=(replace(GATE, ok=False),)))
+    seen = judge(missed)
+    assert (seen.outcome, seen.cause) == (UNJUDGED, CLIENT)
+    assert seen.reason == f"{name}: do this"
+
+
+@pytest.mark.parametrize("name", ["token_counts", "output_length", "overflow"])
+def test_what_was_measured_is_not_what_was_asked(name: str) -> None:
+    assert judge(failing(name)).cause == SETUP
+
+
+@pytest.mark.parametrize("name", ["errors", "censored"])
+def test_failed_and_unfinished_requests_are_the_servers(name: str) -> None:
+    assert judge(failing(name)).outcome == FAILS
+
+
+def test_a_missed_objective_fails_though_the_run_was_short() -> None:
+    report = judged(valid, report_samples.SHORT, gates=(replace(GATE, ok=False),))
+    seen = judge(report)
+    assert seen.outcome == FAILS
+    assert seen.reason == "ttft.p99<500ms missed"
+
+
+def test_an_undecided_objective_asks_for_as_many_requests_as_it_needs() -> None:
+    report = judged(valid, report_samples.SAMPLE, gates=(replace(GATE, ok=None, needed=1900),))
+    seen = judge(report)
+    assert (seen.outcome, seen.cause, seen.longer) == (UNJUDGED, SHORT, 4)
+    far = judged(valid, report_samples.SAMPLE, gates=(replace(GATE, ok=None, needed=10**9),))
+    assert judge(far).longer == 8
+
+
+def test_growth_is_a_server_that_cannot_keep_up_and_decline_a_warm_up_too_short() -> None:
+    assert judge(failing("steady_state", 0.4)).outcome == FAILS
+    assert "UNSTABLE" in judge(failing("steady_state", 0.4)).reason
+    falling = judge(failing("steady_state", -0.4))
+    assert (falling.outcome, falling.cause) == (UNJUDGED, SHORT)
+
+
+def test_growth_in_a_window_too_short_to_tell_is_no_failure() -> None:
+    seen = judge(judged(failing("steady_state", 0.4), report_samples.SHORT))
+    assert (seen.outcome, seen.cause) == (UNJUDGED, SHORT)
+
+
+def test_less_than_99_percent_completed_fails_beyond_noise() -> None:
+    slow = replace(valid, rates={**valid.rates, "offered": 100.0, "completed": 95.0},
+                   requests={**valid.requests, "offered": 60_000})
+    assert judge(slow).outcome == FAILS
+    assert "95.0%" in judge(slow).reason
+    few = replace(slow, requests={**valid.requests, "offered": 100})
+    assert judge(few).outcome == PASSES  # 274 in flight of 100 offered: the window's ends say more
+
+
+def test_a_limit_below_the_fastest_request_is_hopeless() -> None:
+    fastest = valid.metrics["ttft"].min
+    assert fastest == 92 * MS
+    for limit, hopeless in (("90ms", True), ("100ms", False)):
+        gate = Gate(f"ttft.p99<{limit}", False, 341e6, 377e6)
+        assert judge(judged(valid, gates=(gate,))).hopeless is hopeless
+
+
+@pytest.mark.parametrize("rate", [40, 50, 60, 70])
+def test_a_server_with_slots_passes_below_and_fails_above_its_capacity(rate: int) -> None:
+    """16 slots and 290 ms a request carry 55 requests per second; a minute is long enough to see it."""
+    rows = run_of(rate, 60 * S, warmup=5 * S, tail=5 * S, slots=16, ttft=100 * MS, itl=10 * MS, tokens=20, jitter=0.01)
+    report = report_of(rows, window_of(rows, 60 * S, 5 * S), ["ttft_scheduled.p99<1s"], rate)
+    seen = judge(report)
+    assert seen.outcome == (PASSES if rate < 55 else FAILS), seen
+    assert is_stable(report) is (rate < 55)
+
+
+def test_the_goodput_is_told_of_every_run() -> None:
+    assert judge(valid).goodput == judge(failing("lag")).goodput == 9.83

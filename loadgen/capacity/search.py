@@ -182,7 +182,7 @@ def _down(trials: Sequence[Trial], bracket: _Bracket, within: Range) -> Probe | 
             return _repeat(trials, smallest)
         why = "missed at the lowest load too" if smallest.side == FAILS else "the lowest load can't be judged"
         return Finish(f"{why}: {seen[-1].reason}")
-    return Probe(max(within.lowest, _tidy(smallest.load / 2, within)))
+    return Probe(max(within.lowest, tidy(smallest.load / 2, within)))
 
 
 def _up(trials: Sequence[Trial], bracket: _Bracket, within: Range) -> Probe | Finish:
@@ -191,14 +191,14 @@ def _up(trials: Sequence[Trial], bracket: _Bracket, within: Range) -> Probe | Fi
     assert low is not None
     if largest.client and largest.side == UNJUDGED:
         wall = next(one for one in bracket.between if one.client)
-        middle = _middle(low.load, wall.load, within.resolution, within)
-        if middle is not None:
-            return Probe(middle)
+        between = middle(low.load, wall.load, within.resolution, within)
+        if between is not None:
+            return Probe(between)
         return _sure(trials, low) or Finish(f"above {low.load:g} the client is the limit: "
                                             f"{_reason(trials, wall.load)}")
     if largest.load >= within.highest:
         return _sure(trials, low) or Finish(f"nothing fails up to {within.highest:g}, the highest that was allowed")
-    return Probe(min(within.highest, _tidy(largest.load * 2, within)))
+    return Probe(min(within.highest, tidy(largest.load * 2, within)))
 
 
 def _narrow(trials: Sequence[Trial], bracket: _Bracket, low: _Load, high: _Load, within: Range) -> Probe | Finish:
@@ -210,9 +210,9 @@ def _narrow(trials: Sequence[Trial], bracket: _Bracket, low: _Load, high: _Load,
         gaps, share = [*gaps, (inner[-1], high.load)], within.resolution / 2
     gaps.sort(key=lambda gap: gap[1] / gap[0], reverse=True)
     for below, above in gaps:
-        middle = _middle(below, above, share, within)
-        if middle is not None:
-            return Probe(middle)
+        between = middle(below, above, share, within)
+        if between is not None:
+            return Probe(between)
     return _sure(trials, low) or _sure(trials, high) or Finish()
 
 
@@ -220,15 +220,15 @@ def _sure(trials: Sequence[Trial], one: _Load) -> Probe | None:
     return None if one.confirmed else _repeat(trials, one)
 
 
-def _middle(low: float, high: float, share: float, within: Range) -> float | None:
+def middle(low: float, high: float, share: float, within: Range) -> float | None:
     """Return the geometric middle of a gap that is wider than `share`; None if it is not, or holds no further load."""
     if high / low <= 1 + share:
         return None
-    middle = _tidy(math.sqrt(low * high), within)
-    return middle if low < middle < high else None
+    between = tidy(math.sqrt(low * high), within)
+    return between if low < between < high else None
 
 
-def _tidy(load: float, within: Range) -> float:
+def tidy(load: float, within: Range) -> float:
     """Round a load to four digits, or to a whole number: a user can type it again."""
     return float(max(1, round(load))) if within.whole else float(f"{load:.{_DIGITS}g}")
 

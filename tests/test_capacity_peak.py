@@ -1,0 +1,89 @@
+"""Tests of the search for the largest goodput, and of the sizing that follows from an answer."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadgen.capacity import PASSES, UNJUDGED, Answer
+from loadgen.capacity.peak import answer, goodputs, next_step
+from loadgen.capacity.search import Finish, Range
+from loadgen.capacity.sizing import size
+from loadgen.capacity.trial import CLIENT, Probe, Seen, Trial
+from searches import Server
+from sweep_samples import ANSWER, CELLS, cell
+
+WITHIN = Range(1.0, 0.25, 4096.0, 0.05, 60)
+
+
+def search(server: Server, within: Range = WITHIN) -> tuple[Answer, list[Trial]]:
+    trials: list[Trial] = []
+    while not isinstance(step := next_step(trials, within), Finish):
+        trials.append(Trial(step, server(step)))
+    return answer(trials, within, "rate"), trials
+
+
+def peaked(peak: float, fall: float = 3.0) -> Server:
+    """Return a server whose goodput is its load up to `peak` and falls with a power of it above."""
+    return lambda probe: Seen(PASSES, goodput=probe.load if probe.load <= peak
+                              else peak * (peak / probe.load) ** fall)
+
+
+@given(st.floats(0.5, 2000), st.floats(0.5, 2000), st.floats(0.5, 20))
+def test_the_peak_is_found_to_the_resolution(peak: float, start: float, fall: float) -> None:
+    found, trials = search(peaked(peak, fall), Range(start, 0.01, 10_000, 0.05, 60))
+    assert found.best is not None and found.reason == ""
+    assert found.best / peak == pytest.approx(1, abs=0.06)
+    assert found.confidence == 0.0
+    assert len({trial.probe.load for trial in trials}) == len(trials)
+
+
+def test_the_client_may_be_the_limit() -> None:
+    def server(probe: Probe) -> Seen:
+        if probe.load > 100:
+            return Seen(UNJUDGED, "lag", CLIENT)
+        return Seen(PASSES, goodput=probe.load)
+
+    found, trials = search(server)
+    assert found.best is not None and 95 <= found.best <= 100
+    assert found.high is None
+    assert 128 not in goodputs(trials)
+
+
+def test_no_goodput_anywhere_is_said() -> None:
+    found, _ = search(lambda probe: Seen(PASSES, goodput=0.0), Range(1, 0.25, 16))
+    assert (found.best, found.reason) == (None, "no request met every objective at any load")
+
+
+def test_nothing_that_can_be_judged_ends_it() -> None:
+    found, trials = search(lambda probe: Seen(UNJUDGED, "lag", CLIENT))
+    assert len(trials) == 3
+    assert (found.best, found.reason) == (None, "no goodput could be measured: lag")
+
+
+def test_the_size_of_a_fleet() -> None:
+    found = size(ANSWER, CELLS, 300, 0.1, 2.5)
+    assert found is not None
+    assert (found.per_replica, found.needed, found.replicas) == (41.0, 300 / 41, 9)
+    assert found.output_tokens == 41 * 128
+    assert found.cost == pytest.approx(2.5 / (41 * 128 * 3600) * 1e6)
+
+
+@given(st.floats(0.1, 1e4), st.floats(0.1, 1e6), st.floats(0, 2))
+def test_replicas_carry_the_target_with_headroom_and_one_less_would_not(best: float, target: float,
+                                                                         headroom: float) -> None:
+    found = size(Answer("max-rate", "rate", {}, best, None, best, cells=(1,)), [cell(1, best)], target, headroom)
+    assert found is not None and found.replicas is not None
+    wanted = target * (1 + headroom)
+    assert found.replicas * best >= wanted * (1 - 1e-6)
+    assert found.replicas == 1 or (found.replicas - 1) * best < wanted * (1 + 1e-6)
+
+
+def test_a_closed_loop_carries_what_it_completed_and_an_empty_answer_nothing() -> None:
+    of_eight = cell(1, 0, coordinates={"concurrency": 8}, rates={"completed": 12.5, "output_tokens": 1600.0})
+    found = size(Answer("max-concurrency", "concurrency", {}, 8, 9, 8, cells=(1,)), [of_eight], 100)
+    assert found is not None and found.per_replica == 12.5
+    assert math.isclose(found.needed or 0, 8.0)
+    assert size(Answer("max-rate", "rate"), CELLS, 300) is None
+    assert size(Answer("max-rate", "rate", {}, 5, 6, 5), CELLS, 300) is None

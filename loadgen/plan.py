@@ -113,6 +113,7 @@ class Judgement:
     slo: tuple[str, ...] = ()
     precision: float = 0.05  # largest half-width of a gated percentile's interval, relative
     lax: bool = False
+    abort_on_fail: bool = False  # stop when an objective is certain to be missed, or too many requests failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,9 @@ def test_what_no_run_can_judge_ends_with_the_reason() -> None:
     found, _ = search(lambda probe: Seen(UNJUDGED, "coalesced: read late", CLIENT), Range(8, 4, 64))
     assert (found.low, found.high, found.confidence) == (None, None, 0.0)
     assert found.reason == "the lowest load can't be judged: coalesced: read late"
+    found, trials = search(lambda probe: Seen(UNJUDGED, "coalesced: read late", CLIENT), Range(8, 0.1, 64))
+    assert found.reason == "the client spoilt every run, down to 2: coalesced: read late"
+    assert len(trials) == 9
 
 
 def test_a_measurement_that_is_wrong_whatever_the_load_ends_the_search() -> None:

@@ -126,6 +126,26 @@ class Sizing:
 
 
 @dataclass(frozen=True, slots=True)
+class Across:
+    """One statistic over repeated runs, of which each gives one value: the sample is a run.
+
+    `name` is that of an objective's left side, as ttft.p99. `low` and `high` are the ends of the 95 % interval of its
+    mean (Student's t); None with fewer than two values. `ok` says whether `slo` is met by all of the interval, False
+    if by none of it, None in between; `slo` is "" where none speaks of it.
+    """
+
+    name: str
+    unit: str
+    values: tuple[float, ...]
+    mean: float
+    low: float | None = None
+    high: float | None = None
+    slo: str = ""
+    ok: bool | None = None
+    coordinates: Coordinates = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Sweep:
     """A sweep, whole or as far as it came. `axes` hold the values that were asked for, in order.
 
@@ -145,6 +165,8 @@ class Sweep:
     plan: Mapping[str, Any] = field(default_factory=dict)  # what all cells have in common, secrets masked
     provenance: Mapping[str, Any] = field(default_factory=dict)
     curves: Mapping[str, Any] = field(default_factory=dict)  # see capacity.curves
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of the search, and what is done between cells
+    across: tuple[Across, ...] = ()  # statistics over repetitions
 
     @property
     def whole(self) -> bool:
@@ -155,7 +177,8 @@ class Sweep:
                 "axes": {name: list(values) for name, values in self.axes.items()},
                 "cells": [cell.to_json() for cell in self.cells],
                 "answers": [answer.to_json() for answer in self.answers],
-                "sizings": [asdict(sizing) for sizing in self.sizings]}
+                "sizings": [asdict(sizing) for sizing in self.sizings],
+                "across": [_plain(one) for one in self.across]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Sweep:
@@ -171,7 +194,9 @@ class Sweep:
                           "axes": {name: tuple(values) for name, values in data["axes"].items()},
                           "cells": tuple(map(Cell.from_json, data["cells"])),
                           "answers": tuple(map(Answer.from_json, data["answers"])),
-                          "sizings": tuple(Sizing(**sizing) for sizing in data["sizings"])})
+                          "sizings": tuple(Sizing(**sizing) for sizing in data["sizings"]),
+                          "across": tuple(Across(**{**one, "values": tuple(one["values"])})
+                                          for one in data["across"])})
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UsageError(f"this sweep.json is damaged ({type(error).__name__}: {error}): the sweep that wrote it "
                              "makes it again") from error

@@ -172,6 +172,8 @@ def _repeat(trials: Sequence[Trial], one: _Load) -> Probe:
 def _down(trials: Sequence[Trial], bracket: _Bracket, within: Range) -> Probe | Finish:
     """Nothing passes so far: halve, unless that can't help."""
     smallest = bracket.loads[0]
+    if len(bracket.loads) >= TRIES and all(one.client and one.side == UNJUDGED for one in bracket.loads):
+        return Finish(f"the client spoilt every run, down to {smallest.load:g}: {trials[-1].seen.reason}")
     seen = [trial.seen for trial in trials if trial.probe.load == smallest.load]
     if smallest.side == FAILS and any(one.hopeless for one in seen):
         if not smallest.confirmed:
@@ -242,7 +244,7 @@ def _notes(bracket: _Bracket, within: Range) -> tuple[str, ...]:
     above = [one for one in bracket.loads if bracket.high and one.load > bracket.high.load and one.side == PASSES]
     if above:
         notes.append(f"{', '.join(f'{one.load:g}' for one in above)} passed once above what fails: taken for chance")
-    if bracket.between:
+    if bracket.between and bracket.low and bracket.high:
         seen = ", ".join(f"{one.load:g}" for one in bracket.between)
         notes.append(f"{seen}: neither passes nor fails for sure, so inside the interval")
     if bracket.low and bracket.high and not within.whole and (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -64,6 +64,14 @@ def read_body_field(text: str) -> tuple[str, Any]:
 def read_warmup(text: str) -> int:
     """Read a duration, or "auto" as -1."""
     return -1 if text == AUTO else parse_duration(text)
+
+
+def read_share_of(text: str) -> float:
+    """Read a share of 0 or more, as in "5%" or "0.05"."""
+    value = read_share(text)
+    if not 0 <= value <= 100:
+        raise UsageError(f"{text!r} is no share: write a percentage, as in 5%")
+    return value
 
 
 def _refuse_constant(name: str) -> None:
@@ -155,6 +163,9 @@ FLAGS: Final = (
          read_share),
     Flag("--lax", "judgement.lax", "", "a run that is too short or too small is a warning, not INVALID", read=None),
 
+    Flag("--abort-on-fail", "judgement.abort_on_fail", "",
+         "stop when an SLO is certain to be missed, or too many requests failed; exit 1", read=None),
+
     Flag("--out", "out.dir", "DIR", "directory of results (runs/<time>-<backend>-<rate>)"),
     Flag("--outputs", "out.outputs", "", "write the generated text to outputs.jsonl", read=None),
     Flag("--metrics-port", "out.metrics_port", "PORT", "serve Prometheus metrics while the run goes on (0: don't)",
@@ -163,10 +174,12 @@ FLAGS: Final = (
 )
 
 
-def add_flags(parser: argparse.ArgumentParser) -> dict[str, Any]:
-    """Add every flag of the table to a parser, in groups; return the groups by their name."""
+def add_flags(parser: argparse.ArgumentParser, without: Collection[str] = ()) -> dict[str, Any]:
+    """Add every flag of the table but those named in `without` to a parser, in groups; return them by their name."""
     groups: dict[str, Any] = {name: parser.add_argument_group(name, about) for name, about in GROUPS.items()}
     for flag in FLAGS:
+        if flag.name in without:
+            continue
         settings: dict[str, Any] = {"dest": flag.path, "help": flag.help, "default": argparse.SUPPRESS}
         if flag.read is None:
             settings["action"] = argparse.BooleanOptionalAction

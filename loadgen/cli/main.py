@@ -13,7 +13,7 @@ from loadgen.cli.parser import Parser
 from loadgen.plancheck import nearest
 from loadgen.types import UsageError
 
-COMMANDS: Final = ("run", "report", "compare", "ab", "mock", "backends", "grafana")
+COMMANDS: Final = ("run", "sweep", "report", "compare", "ab", "mock", "backends", "grafana")
 """Each is a module of loadgen.cli that has add_parser(subparsers) and sets the default `run`: args -> exit code."""
 USAGE_ERROR: Final = 2
 INTERRUPTED: Final = 130
@@ -23,6 +23,7 @@ _EPILOG: Final = """\
 examples:
   loadgen run --backend vllm --url http://host:8000 --rate 10 --duration 60s --slo 'ttft.p99<500ms'
   loadgen run plan.toml --rate 20          the same from a file; flags override it
+  loadgen sweep --url http://host:8000 --find max-rate --slo 'ttft.p99<500ms'
   loadgen report runs/2026-11-23T07-40-11-vllm-10
   loadgen mock --port 8000 --ttft 200ms --itl 20ms
 

@@ -1,0 +1,64 @@
+"""Runs a sweep from the command line: its lines while it goes, and what is printed at its end."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import re
+import sys
+from pathlib import Path
+
+from loadgen.capacity import Cell, Sweep
+from loadgen.capacity.model import Value
+from loadgen.cli.show import width_of
+from loadgen.reports import sweep_markdown, sweep_text, sweep_words
+from loadgen.sweep.campaign import Campaign, Events
+from loadgen.sweep.spec import Spec
+from loadgen.sweep.steps import steps
+
+
+def sweep(args: argparse.Namespace, spec: Spec, directory: str) -> int:
+    """Run a sweep in a directory (the default one if it is ""), print it, and return its exit code."""
+    place = Path(directory or _default(spec))
+    gated = bool(spec.plan.judgement.slo) or spec.goal == "knee"
+    campaign = Campaign(spec, place, _events(args.quiet, gated), args.quiet)
+    found = campaign.run(steps)
+    show(found, place, as_json=args.json, markdown=getattr(args, "markdown", False), quiet=args.quiet)
+    return found.exit_code
+
+
+def show(found: Sweep, directory: Path, *, as_json: bool, markdown: bool = False, quiet: bool = False) -> None:
+    """Print a sweep: on stdout as text or markdown, or sweep.json there and the text on stderr unless `quiet`."""
+    if as_json:
+        print(json.dumps(found.to_json(), indent=1))
+    if as_json and quiet:
+        return
+    stream = sys.stderr if as_json else sys.stdout
+    if markdown:
+        print(sweep_markdown.render(found), end="", file=stream)
+    else:
+        sweep_text.write(found, stream, width_of(stream), f"{directory}/  sweep.json  and a directory for each cell")
+
+
+def _events(quiet: bool, gated: bool) -> Events:
+    def says(text: str) -> None:
+        print(f"loadgen: {text}", file=sys.stderr, flush=True)
+
+    planned: list[int | None] = [None]
+
+    def begins(number: int, of: int | None, coordinates: dict[str, Value]) -> None:
+        planned[0] = of
+        if not quiet:
+            says(f"cell {number}{f' of {of}' if of else ''}: {sweep_words.where(coordinates)}")
+
+    def ended(cell: Cell, again: bool) -> None:
+        if not quiet:
+            says(sweep_text.line(cell, planned[0], again, gated))
+
+    return Events(begins, ended, says)
+
+
+def _default(spec: Spec) -> str:
+    backend = re.sub(r"[^\w.-]", "_", Path(spec.plan.target.backend).name)
+    return f"runs/{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}-{backend}-{spec.goal}"

@@ -1,0 +1,172 @@
+"""The Campaign: runs the cells of a sweep one after the other, and stores what it has after each."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+
+from loadgen.capacity import Answer, Cell, Sweep, curves
+from loadgen.capacity.across import across
+from loadgen.capacity.model import FAILS, Value
+from loadgen.capacity.sizing import size
+from loadgen.capacity.trial import Seen
+from loadgen.plan import Plan
+from loadgen.sweep import between, cells, files
+from loadgen.sweep.child import INTERRUPTED, USAGE, Child, Ended
+from loadgen.sweep.spec import Spec
+from loadgen.sweep.verdict import exit_code
+from loadgen.types import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Who is told how a sweep goes."""
+
+    begins: Callable[[int, int | None, dict[str, Value]], None]
+    ended: Callable[[Cell, bool], None]  # the second: it was there already
+    says: Callable[[str], None]
+
+
+class Stopped(Exception):  # noqa: N818 - an end before the end, which is no error
+    """The sweep ends here with what it has; `code` is its exit code."""
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+
+
+class Campaign:
+    """Runs cells in a directory. `cells` are those that have ended well, in the order in which they were run."""
+
+    def __init__(self, spec: Spec, directory: Path, events: Events, quiet: bool = False) -> None:
+        self.spec = spec
+        self.directory = directory
+        self.cells: list[Cell] = []
+        self.answers: list[Answer] = []
+        self.planned: int | None = None
+        self._events = events
+        self._quiet = quiet
+        self._child: Child | None = None
+        self._signals = 0
+        self._ran = False
+
+    def run(self, steps: Callable[[Campaign], None]) -> Sweep:
+        """Take the steps of a grid or a search, and return what came out, whole or not."""
+        files.claim(self.directory, self.spec)
+        self._save()
+        reason, code = "", 0
+        with self._listening():
+            try:
+                steps(self)
+            except Stopped as stop:
+                reason, code = stop.reason, stop.code
+        return self._save(reason, code)
+
+    def cell(self, coordinates: dict[str, Value], attempt: int = 0, stretch: int = 1,
+             plan: Plan | None = None) -> Seen:
+        """Run one cell, or read it if it is there and whole; returns what it says of its load.
+
+        Raises Stopped if the sweep can't go on, UsageError if the very first cell can't be run.
+        """
+        number = len(self.cells) + 1
+        spec = replace(self.spec, plan=plan) if plan else self.spec
+        one = cells.wanted(spec, self.directory, number, coordinates, attempt, stretch)
+        found = cells.read(one, self.directory)
+        if found is None:
+            self._set_aside(one, "broken")
+            ended = self._execute(one)
+            found = cells.read(one, self.directory)
+            if found is None:
+                raise self._why(one, ended)
+            self._check_server(one, found[0])
+            self._ran = True
+            self._events.ended(found[0], False)
+        else:
+            self._events.ended(found[0], True)
+        self.cells.append(found[0])
+        self._save()
+        return found[1]
+
+    def _execute(self, one: cells.Wanted) -> Ended:
+        if self._signals:
+            raise Stopped("interrupted", INTERRUPTED)
+        try:
+            between.prepare(one.plan, self.spec.settings, not self._ran, lambda: bool(self._signals))
+        except UsageError as error:
+            if not self.cells:
+                raise
+            raise Stopped(str(error), USAGE) from None
+        if self._signals:
+            raise Stopped("interrupted", INTERRUPTED)
+        self._events.begins(one.number, self.planned, dict(one.coordinates))
+        self._child = Child(one.plan, self._quiet)
+        try:
+            return self._child.wait()
+        finally:
+            self._child = None
+
+    def _why(self, one: cells.Wanted, ended: Ended) -> Exception:
+        """Say why a cell has no result, with what is left of it moved away so that it is run again."""
+        if ended.code == USAGE and not self.cells:
+            return UsageError(ended.said or "the first cell could not be run")
+        aside = self._set_aside(one, "interrupted" if ended.code == INTERRUPTED else "broken")
+        where = f"; what it has left is in {aside}" if aside else ""
+        if ended.code == INTERRUPTED:
+            return Stopped(f"interrupted in cell {one.number}{where}", INTERRUPTED)
+        if ended.code == USAGE:
+            return Stopped(f"cell {one.number} could not be run: {ended.said}{where}", 3)
+        return Stopped(f"the process of cell {one.number} ended with code {ended.code}{where}", 3)
+
+    def _check_server(self, one: cells.Wanted, cell: Cell) -> None:
+        """Stop where the server has gone: what it did not answer says nothing about the load."""
+        reason = between.gone(one.plan) if cell.requests["failed"] or cell.requests["censored"] else ""
+        if reason:
+            aside = self._set_aside(one, "gone")
+            raise Stopped(f"the server went away in cell {one.number}: {reason}; what that cell saw is in {aside}", 3)
+
+    def _set_aside(self, one: cells.Wanted, why: str) -> str:
+        aside = files.set_aside(self.directory / one.name, why)
+        if aside is not None and why == "broken":
+            self._events.says(f"cell {one.number} was not whole: it is run again, what it had is in {aside.name}")
+        return aside.name if aside else ""
+
+    def stop_if_failed(self, cell: Cell) -> None:
+        """End the sweep after a cell that failed, if that was asked for."""
+        if self.spec.plan.judgement.abort_on_fail and cell.outcome == FAILS:
+            raise Stopped(f"cell {cell.number} failed (--abort-on-fail): {cell.reason}", 1)
+
+    def _save(self, stopped: str = "", code: int = 0) -> Sweep:
+        settings = self.spec.settings
+        sizes = [size(one, self.cells, settings.target_rate, settings.headroom, settings.price_per_hour)
+                 for one in self.answers]
+        sweep = replace(
+            self.spec.outline(), cells=tuple(self.cells), answers=tuple(self.answers), planned=self.planned,
+            sizings=tuple(one for one in sizes if one), curves=curves(self.cells), across=across(self.cells),
+            stopped=stopped, resume=f"loadgen sweep --resume {self.directory}" if stopped and code != 1 else "")
+        sweep = replace(sweep, exit_code=code or exit_code(sweep))
+        files.store(self.directory, sweep)
+        return sweep
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """First Ctrl-C: end after the running cell. Then: let that end early; each further one reaches it as well."""
+        def heed(number: int, frame: FrameType | None) -> None:
+            self._signals += 1
+            if self._child is None:
+                return
+            if self._signals == 1 and number == signal.SIGINT:
+                self._events.says("stopping after this cell; Ctrl-C again ends it early")
+            else:
+                self._child.stop()
+
+        before = {each: signal.signal(each, heed) for each in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from time import monotonic_ns
 from typing import Any, Protocol
 
+from loadgen.checks import certain
 from loadgen.engine.desk import Desk
 from loadgen.engine.messages import Item
 from loadgen.engine.watch import cpu_time, max_rss
@@ -58,6 +59,7 @@ class Conductor:
         self._signals = 0
         self.full = False  # the disk
         self.interrupted = False
+        self.aborted = ""  # why it was given up
         self.ended = ABSENT
 
     async def run(self, calls: Iterable[Item]) -> None:
@@ -187,6 +189,17 @@ class Conductor:
         self._ledger.sample_clock()
         self._ledger.log(self._elapsed)
         self._ledger.health(self._own_health())
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """End a run that is certain to fail, if that is wanted: what is in flight is cancelled."""
+        if self._stopping or not self._record["judgement"]["abort_on_fail"]:
+            return
+        self.aborted = certain(self._recorder)
+        if self.aborted:
+            self._view.warn(f"giving up: {self.aborted}")
+            self._stop()
+            self._desk.cancel(Failure(CENSORED, "given up (--abort-on-fail)"))
 
     def _last_lines(self) -> None:
         if self._start:

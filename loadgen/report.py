@@ -44,6 +44,7 @@ class Verdict:
     gates: tuple[Gate, ...] = ()
     notes: tuple[str, ...] = ()
     interrupted: bool = False
+    aborted: str = ""  # why the run was given up before its end (--abort-on-fail)
 
 
 @dataclass(frozen=True, slots=True)

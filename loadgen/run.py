@@ -123,8 +123,8 @@ async def _measure(met: _Met, view: Page) -> tuple[Report, Path]:
         with _telling(view):
             if server:
                 writer.write_health({"event": "server", "facts": server})
-            writer.write_health({"event": "end", "interrupted": conductor.interrupted})
-        report = _report(recorder, record, conductor.interrupted, server)
+            writer.write_health({"event": "end", "interrupted": conductor.interrupted, "aborted": conductor.aborted})
+        report = _report(recorder, record, conductor.interrupted, server, conductor.aborted)
         if conductor.full:
             report = replace(report, verdict=replace(report.verdict, exit_code=3, interrupted=False))
         with _telling(view):
@@ -212,9 +212,10 @@ def _fresh(record: Mapping[str, Any]) -> bool:
     return bool(record["load"]["connections"] == "new")
 
 
-def _report(recorder: Recorder, record: Mapping[str, Any], interrupted: bool, server: Mapping[str, Any]) -> Report:
+def _report(recorder: Recorder, record: Mapping[str, Any], interrupted: bool, server: Mapping[str, Any],
+            aborted: str = "") -> Report:
     resolved = record["resolved"]
-    report = build(recorder, record, resolved["schedule"], resolved["provenance"], interrupted)
+    report = build(recorder, record, resolved["schedule"], resolved["provenance"], interrupted, aborted)
     return replace(report, server=server)
 
 
@@ -232,7 +233,7 @@ def read_back(directory: Path, name: str = "") -> Result:
     record = reader.plan()
     fresh = _fresh(record)
     recorder = Recorder(Window(**record["resolved"]["window"]), slo.expand(record["judgement"]["slo"]), fresh)
-    interrupted = True  # a run that did not live to say how it ended
+    interrupted, aborted = True, ""  # a run that did not live to say how it ended
     server: Mapping[str, Any] = {}
     for line in reader.health():
         if not isinstance(line, dict):
@@ -240,10 +241,10 @@ def read_back(directory: Path, name: str = "") -> Result:
         elif line.get("event") == "server":
             server = line["facts"]
         elif line.get("event") == "end":
-            interrupted = bool(line["interrupted"])
+            interrupted, aborted = bool(line["interrupted"]), str(line.get("aborted", ""))
     for batch in reader.rows():
         recorder.fold(batch)
-    report = _report(recorder, record, interrupted, server)
+    report = _report(recorder, record, interrupted, server, aborted)
     stream = bool(record["target"]["stream"])
     histograms = {metric: recorder.metrics[metric] for metric in report.metrics}
     return Result(name or directory.resolve().name, directory, report, histograms,

@@ -175,3 +175,14 @@ def test_the_trials_are_all_the_memory() -> None:
         assert next_step(trials[:cut], WITHIN) == trials[cut].probe
     partial = answer(trials[:3], WITHIN, "max-rate", "rate")
     assert partial.reason == "the search was stopped before its end"
+
+
+def test_a_window_too_short_for_a_request_is_not_tried_at_each_load_again() -> None:
+    def server(probe: Probe) -> Seen:
+        if probe.stretch < 4:
+            return Seen(UNJUDGED, "duration: too short", SHORT, longer=4, too_short=True)
+        return Seen(PASSES) if probe.load <= 40 else Seen(FAILS, "missed")
+
+    found, trials = search(server, Range(8, 1, 1000, 0.05))
+    assert found.confidence == 0.95
+    assert [trial.probe.stretch for trial in trials].count(1) == 1

@@ -115,6 +115,12 @@ def next_step(trials: Sequence[Trial], within: Range) -> Probe | Finish:
     return _narrow(trials, bracket, bracket.low, bracket.high, within)
 
 
+def _first(trials: Sequence[Trial], load: float) -> Probe:
+    """Run a load for the first time, as long as others have shown that it must be against a single request."""
+    short = [trial.probe.stretch * trial.seen.longer for trial in trials if trial.seen.too_short]
+    return Probe(load, 0, min(LONGEST, max(short, default=1)))
+
+
 def answer(trials: Sequence[Trial], within: Range, goal: str, axis: str,
            coordinates: Mapping[str, float | str] | None = None) -> Answer:
     """Give what the trials say so far: an interval, or the side that is known and the reason for the other."""
@@ -166,7 +172,8 @@ def _again(trials: Sequence[Trial], one: _Load) -> Probe:
 
 def _repeat(trials: Sequence[Trial], one: _Load) -> Probe:
     of_load = [trial.probe for trial in trials if trial.probe.load == one.load]
-    return Probe(one.load, len(of_load), min(LONGEST, CONFIRM * of_load[0].stretch))
+    longest = max(probe.stretch for probe in of_load)
+    return Probe(one.load, len(of_load), min(LONGEST, max(longest, CONFIRM * of_load[0].stretch)))
 
 
 def _down(trials: Sequence[Trial], bracket: _Bracket, within: Range) -> Probe | Finish:
@@ -184,7 +191,7 @@ def _down(trials: Sequence[Trial], bracket: _Bracket, within: Range) -> Probe | 
             return _repeat(trials, smallest)
         why = "missed at the lowest load too" if smallest.side == FAILS else "the lowest load can't be judged"
         return Finish(f"{why}: {seen[-1].reason}")
-    return Probe(max(within.lowest, tidy(smallest.load / 2, within)))
+    return _first(trials, max(within.lowest, tidy(smallest.load / 2, within)))
 
 
 def _up(trials: Sequence[Trial], bracket: _Bracket, within: Range) -> Probe | Finish:
@@ -195,12 +202,12 @@ def _up(trials: Sequence[Trial], bracket: _Bracket, within: Range) -> Probe | Fi
         wall = next(one for one in bracket.between if one.client)
         between = middle(low.load, wall.load, within.resolution, within)
         if between is not None:
-            return Probe(between)
+            return _first(trials, between)
         return _sure(trials, low) or Finish(f"above {low.load:g} the client is the limit: "
                                             f"{_reason(trials, wall.load)}")
     if largest.load >= within.highest:
         return _sure(trials, low) or Finish(f"nothing fails up to {within.highest:g}, the highest that was allowed")
-    return Probe(min(within.highest, tidy(largest.load * 2, within)))
+    return _first(trials, min(within.highest, tidy(largest.load * 2, within)))
 
 
 def _narrow(trials: Sequence[Trial], bracket: _Bracket, low: _Load, high: _Load, within: Range) -> Probe | Finish:
@@ -214,7 +221,7 @@ def _narrow(trials: Sequence[Trial], bracket: _Bracket, low: _Load, high: _Load,
     for below, above in gaps:
         between = middle(below, above, share, within)
         if between is not None:
-            return Probe(between)
+            return _first(trials, between)
     return _sure(trials, low) or _sure(trials, high) or Finish()
 
 

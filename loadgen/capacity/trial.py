@@ -45,6 +45,7 @@ class Seen:
     reason: str = ""
     cause: str = ""
     longer: int = 2
+    too_short: bool = False  # against a single request, whatever the load
     hopeless: bool = False
     goodput: float = 0.0
 
@@ -70,12 +71,15 @@ def judge(report: Report) -> Seen:
     ours = next((failing[name] for name in _CLIENT if name in failing), None)
     if ours is not None:
         return Seen(UNJUDGED, _said(ours), CLIENT, goodput=goodput)
+    if report.verdict.aborted:
+        return Seen(FAILS, report.verdict.aborted, hopeless=_hopeless(report), goodput=goodput)
     for reason in _failures(report, failing):
         return Seen(FAILS, reason, hopeless=_hopeless(report), goodput=goodput)
     for names, cause in ((_SETUP, SETUP), (("steady_state", *_SHORT), SHORT)):
         for name in names:
             if name in failing:
-                return Seen(UNJUDGED, _said(failing[name]), cause, _longer(report), goodput=goodput)
+                return Seen(UNJUDGED, _said(failing[name]), cause, _longer(report, failing),
+                            too_short="duration" in failing, goodput=goodput)
     return Seen(PASSES, goodput=goodput)
 
 
@@ -127,12 +131,15 @@ def _hopeless(report: Report) -> bool:
     return False
 
 
-def _longer(report: Report) -> int:
-    """Return how many times as long a run should be: what its gates need, between 2 and 8 times."""
+def _longer(report: Report, failing: dict[str, Check]) -> int:
+    """Return how many times as long a run should be: what its gates and requests need, between 2 and 8 times."""
     offered = max(1, int(report.requests.get("offered", 1)))
-    needed = max((gate.needed for gate in report.verdict.gates if gate.ok is None), default=0)
+    needed = max((gate.needed for gate in report.verdict.gates if gate.ok is None), default=0) / offered
+    short = failing.get("duration")
+    if short is not None and not isinstance(short.seen, str) and not isinstance(short.limit, str):
+        needed = max(needed, short.limit / max(1, short.seen))
     least, most = _LONGER
-    return min(most, max(least, math.ceil(needed / offered)))
+    return min(most, max(least, math.ceil(needed)))
 
 
 def _said(check: Check) -> str:

@@ -57,6 +57,7 @@ class Evidence:
     precision: float = 0.05
     lax: bool = False
     interrupted: bool = False
+    aborted: str = ""
 
 
 def span(recorder: Recorder, interrupted: bool = False) -> tuple[int, int]:
@@ -78,22 +79,25 @@ def uses_kernel_stamps(recorder: Recorder) -> bool:
     return tally.unstamped <= MOST_UNSTAMPED * tally.reads if tally.reads else True
 
 
-def evidence(recorder: Recorder, plan: Mapping[str, Any], interrupted: bool = False, whole: bool = True) -> Evidence:
+def evidence(recorder: Recorder, plan: Mapping[str, Any], interrupted: bool = False, whole: bool = True,
+             aborted: str = "") -> Evidence:
     """Take the evidence. `plan` is the Plan as plan.json holds it (tables load, target, judgement).
+
+    `aborted` says why the run was given up; what was not offered after that is not held against it.
 
     Without `whole`, as often as a live view needs it, the steady state and the gates are left out.
     """
     load, judgement = plan.get("load", {}), plan.get("judgement", {})
     stream = bool(plan.get("target", {}).get("stream", True))
-    begin, end = span(recorder, interrupted)
+    begin, end = span(recorder, interrupted or bool(aborted))
     steady_end = end if recorder.window.length != ABSENT else max(begin, recorder.last_due)
     return Evidence(
         closed_loop=bool(load.get("concurrency", 0)), stream=stream, rate=float(load.get("rate", 0.0)),
-        kernel_stamps=uses_kernel_stamps(recorder), planned=recorder.window.count,
+        kernel_stamps=uses_kernel_stamps(recorder), planned=ABSENT if aborted else recorder.window.count,
         length=end - begin, steady=steadiness(recorder, begin, steady_end) if whole else Steady(),
         gates=decide_all(recorder, begin, end, stream) if whole else (),
         precision=float(judgement.get("precision", 0.05)), lax=bool(judgement.get("lax", False)),
-        forcible=plan.get("resolved", {}).get("length") != "not forcible", interrupted=interrupted,
+        forcible=plan.get("resolved", {}).get("length") != "not forcible", interrupted=interrupted, aborted=aborted,
         **_counts(recorder), **_client(recorder), **_latencies(recorder, stream))
 
 

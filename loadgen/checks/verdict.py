@@ -22,6 +22,10 @@ CHECKS: Final[tuple[Callable[[Evidence], Check], ...]] = (
     rows.output_length, rows.overflow, sample.duration, sample.sample_size, sample.precision)
 """Every row, the most damning first."""
 
+_SOUND: Final = ("sender_lost", "model_lost", "lag", "receive_lag", "coalesced", "loop_stall", "held", "clock",
+                 "overflow")
+"""Rows about the client, which a run that was given up must hold for the failure to be the server's."""
+
 _LIVE: Final = (rows.sender_lost, rows.model_lost, rows.lag, rows.receive, rows.loop_stall, rows.held, rows.clock,
                 rows.errors, rows.token_counts, rows.overflow)
 
@@ -29,18 +33,22 @@ _LIVE: Final = (rows.sender_lost, rows.model_lost, rows.lag, rows.receive, rows.
 def judge(seen: Evidence, notes: Sequence[str] = ()) -> Verdict:
     """Apply every check and every gate. A row that holds carries no remedy."""
     checks = tuple(_quiet(check(seen)) for check in CHECKS)
-    valid = all(check.ok or check.warning for check in checks)
-    return Verdict(valid, exit_code(seen, valid), checks, tuple(one.gate for one in seen.gates), tuple(notes),
-                   seen.interrupted)
+    valid = all(check.ok or check.warning for check in checks) and not seen.aborted
+    sound = all(check.ok or check.name not in _SOUND for check in checks)
+    return Verdict(valid, exit_code(seen, valid, sound), checks, tuple(one.gate for one in seen.gates), tuple(notes),
+                   seen.interrupted, seen.aborted)
 
 
-def exit_code(seen: Evidence, valid: bool) -> int:
+def exit_code(seen: Evidence, valid: bool, sound: bool = True) -> int:
     """Return 130 if interrupted, else 3 if INVALID, else 1 if an objective is not met, else 0.
 
-    With --lax an objective that can't be decided is held against the sample's own number.
+    A run that was given up because it was certain to fail has failed: 1, unless the client was not `sound`. With --lax
+    an objective that can't be decided is held against the sample's own number.
     """
     if seen.interrupted:
         return INTERRUPTED
+    if seen.aborted and sound:
+        return SLO_FAILED
     if not valid:
         return INVALID
     return VALID if all(_met(one) for one in seen.gates) else SLO_FAILED

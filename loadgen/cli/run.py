@@ -8,6 +8,8 @@ from typing import Any
 
 from loadgen.cli.flags import add_flags, overrides
 from loadgen.plan import Plan
+from loadgen.types import UsageError
+from loadgen.units import parse_count
 
 _EPILOG = """\
 Times are written 500us, 500ms, 60s, 5m or 1h. Flags override the plan file.
@@ -30,10 +32,19 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--models", metavar="FILE",
                         help="config file with models = [dict(...)], one run each; flags override its fields")
     groups = add_flags(parser)
+    groups["judgement"].add_argument("--repeat", metavar="N", type=_times, default=1,
+                                     help="run N times with different seeds, and judge all together (1)")
     groups["out"].add_argument("--json", action="store_true",
                                help="print summary.json on standard output and nothing else there")
     groups["out"].add_argument("--quiet", action="store_true", help="no live view")
     parser.set_defaults(run=run)
+
+
+def _times(text: str) -> int:
+    try:
+        return parse_count(text)
+    except UsageError as error:
+        raise UsageError(f"--repeat: {error}") from None
 
 
 def plan_of(args: argparse.Namespace) -> Plan:
@@ -48,6 +59,10 @@ def plan_of(args: argparse.Namespace) -> Plan:
 
 def run(args: argparse.Namespace) -> int:
     """Run the plan, print the table (and with --json the summary), and return the verdict's exit code."""
+    if args.models and args.repeat > 1:
+        raise UsageError("--repeat and --models were both given: repeat one model at a time")
+    if args.repeat > 1:
+        return _repeat(args)
     if args.models:
         from loadgen.cli.models import run
 
@@ -62,3 +77,12 @@ def run(args: argparse.Namespace) -> int:
     show(report, directory, as_json=args.json, quiet=args.quiet, coming=PAGE)
     add_page(report, directory)
     return report.verdict.exit_code
+
+
+def _repeat(args: argparse.Namespace) -> int:
+    """Run the plan several times, each in a process and a directory of its own; judge the runs together."""
+    from loadgen.cli.sweeping import sweep
+    from loadgen.sweep.asking import spec_of
+
+    plan = plan_of(args)
+    return sweep(args, spec_of(plan, {}, "repeat", {"repeat": args.repeat}), plan.out.dir)

@@ -27,6 +27,8 @@ def headline(report: Report) -> tuple[str, str]:
     undecided = sum(gate.ok is None for gate in verdict.gates)
     if verdict.interrupted:
         return "INTERRUPTED", "what was measured until then"
+    if verdict.aborted:
+        return "GIVEN UP", f"{clean(verdict.aborted)}; the numbers are those until then"
     if not verdict.valid:
         if failing and failing <= set(SMOKE):
             return "INVALID", "too small a run to judge by (--lax: a warning)"

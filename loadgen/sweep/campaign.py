@@ -57,8 +57,8 @@ class Campaign:
 
     def run(self, steps: Callable[[Campaign], None]) -> Sweep:
         """Take the steps of a grid or a search, and return what came out, whole or not."""
-        files.claim(self.directory, self.spec)
-        self._save()
+        if files.claim(self.directory, self.spec):
+            self._save()  # not over cells whose plan has not been looked at
         reason, code = "", 0
         with self._listening():
             try:

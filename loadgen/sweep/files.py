@@ -46,8 +46,11 @@ def store(directory: Path, sweep: Sweep) -> None:
         raise UsageError(f"can't write {directory / SWEEP}: {error.strerror}") from None
 
 
-def claim(directory: Path, spec: Spec) -> None:
-    """Make the directory, or go on in it. Raise UsageError if it holds another sweep, or something else."""
+def claim(directory: Path, spec: Spec) -> bool:
+    """Make the directory, or go on in it; says whether it was empty.
+
+    Raise UsageError if it holds another sweep, or something else.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         inside = list(directory.iterdir())
@@ -60,6 +63,7 @@ def claim(directory: Path, spec: Spec) -> None:
                                         *other]))
     elif any(not (path.is_dir() and _CELL.match(path.name)) and path.name != f"{SWEEP}.part" for path in inside):
         raise UsageError(f"{directory} holds files that are no sweep: give another --out")
+    return not inside
 
 
 def set_aside(place: Path, why: str) -> Path | None:

@@ -1,0 +1,238 @@
+"""Sweeps against the mock, as users have them: real processes, tiny cells, and bad luck in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadgen.capacity import FAILS, PASSES, Sweep
+from loadgen.mock.process import MockProcess
+from runs import LIMIT, Run, loadgen
+from test_run_bad_luck import children, rows_written, wait_for
+
+TINY = ("--input-tokens", "20", "--output-tokens", "4", "--warmup", "0s", "--no-cooldown", "--no-probe", "--quiet")
+AXES = ("--rate", "20,40", "--requests", "20")
+
+
+@pytest.fixture(scope="module")
+def mock() -> Iterator[MockProcess]:
+    with MockProcess(["--ttft", "20ms", "--itl", "2ms"]) as server:
+        yield server
+
+
+def command(url: str, dir: Path, *flags: str) -> list[str]:
+    return [sys.executable, "-m", "loadgen", "sweep", "--url", url, "--out", str(dir), *TINY, *flags]
+
+
+def sweep(url: str, dir: Path, *flags: str) -> Run:
+    return loadgen(command(url, dir, *flags), dir)
+
+
+def found(dir: Path) -> Sweep:
+    return Sweep.from_json(json.loads((dir / "sweep.json").read_text()))
+
+
+def names(dir: Path) -> list[str]:
+    return sorted(path.name for path in dir.iterdir() if path.is_dir())
+
+
+@contextmanager
+def going(arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_grid_runs_every_cell_and_a_second_time_none(mock: MockProcess, tmp_path: Path) -> None:
+    dir = tmp_path / "s"
+    first = sweep(mock.url, dir, *AXES, "--output-tokens", "4,6")
+    one = found(dir)
+    assert one.planned == len(one.cells) == 4 and one.whole
+    assert [dict(cell.coordinates) for cell in one.cells] == [
+        {"output_tokens": "4", "rate": 20}, {"output_tokens": "4", "rate": 40}, {"output_tokens": "6", "rate": 20},
+        {"output_tokens": "6", "rate": 40}]
+    assert len({cell.seed for cell in one.cells}) == 4
+    assert all(cell.requests["offered"] == 20 for cell in one.cells)
+    assert "DONE" in first.out and first.code == one.exit_code
+    before = {name: (dir / name / "summary.json").stat().st_mtime_ns for name in names(dir)}
+    again = loadgen([sys.executable, "-m", "loadgen", "sweep", "--resume", str(dir), "--quiet"], dir)
+    assert (again.code, again.out) == (first.code, first.out)
+    assert {name: (dir / name / "summary.json").stat().st_mtime_ns for name in names(dir)} == before
+
+
+def test_half_written_cells_are_run_again_and_kept(mock: MockProcess, tmp_path: Path) -> None:
+    dir = tmp_path / "s"
+    sweep(mock.url, dir, "--rate", "20,40,60", "--requests", "20")
+    cells = names(dir)
+    (dir / cells[0] / "summary.json").unlink()
+    (dir / cells[1] / "summary.json").write_text('{"schema": 1, "verd')
+    (dir / "sweep.json").unlink()
+    second = sweep(mock.url, dir, "--rate", "20,40,60", "--requests", "20")
+    assert names(dir) == sorted([*cells, f"{cells[0]}.broken-1", f"{cells[1]}.broken-1"])
+    assert second.err.count("was not whole") == 2
+    assert len(found(dir).cells) == 3
+
+
+def test_a_directory_of_something_else_is_refused(mock: MockProcess, tmp_path: Path) -> None:
+    dir = tmp_path / "s"
+    sweep(mock.url, dir, *AXES)
+    other = sweep(mock.url, dir, "--rate", "20,80", "--requests", "20")
+    assert other.code == 2 and "its rate is 20,40, this one's 20,80" in other.err
+    (dir / "sweep.json").unlink()
+    plans = sweep(mock.url, dir, "--rate", "20,40", "--requests", "21")
+    assert plans.code == 2 and "another load.requests (20, now 21)" in plans.err
+    (dir / "notes.txt").write_text("mine")
+    assert "holds files that are no sweep" in sweep(mock.url, dir, *AXES).err
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"kind": "sweep", "schema": 1}', "\x00\xff", '"sweep"',
+                                     '{"kind": "sweep", "schema": 99}'])
+def test_a_damaged_sweep_json_is_refused_with_what_to_do(content: str, tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").write_text(content, encoding="latin-1")
+    done = loadgen([sys.executable, "-m", "loadgen", "sweep", "--resume", str(tmp_path)], tmp_path)
+    assert done.code == 2
+    assert all(line.startswith("loadgen: error: ") for line in done.err.splitlines())
+    assert "sweep.json" in done.err
+
+
+def test_a_server_that_dies_stops_the_sweep_which_says_where_to_go_on(tmp_path: Path) -> None:
+    dir = tmp_path / "s"
+    flags = ("--rate", "100,101,102", "--requests", "200")
+    with MockProcess(["--ttft", "20ms", "--itl", "2ms"]) as server:
+        with going(command(server.url, dir, *flags)) as process:
+            wait_for(lambda: any(rows_written(path) > 4_000 for path in dir.glob("002-*")))
+            os.kill(server.pid, signal.SIGKILL)
+            _, err = process.communicate(timeout=LIMIT)
+            code = process.returncode
+        port = server.url.rpartition(":")[2]
+    one = found(dir)
+    assert code == 3 == one.exit_code
+    assert len(one.cells) == 1 and one.planned == 3
+    assert "the server went away in cell 2" in one.stopped
+    assert one.resume == f"loadgen sweep --resume {dir}"
+    assert [name for name in names(dir) if "gone" in name] == ["002-rate-101.gone-1"]
+    assert "Traceback" not in err
+    refused = loadgen([sys.executable, "-m", "loadgen", "sweep", "--resume", str(dir), "--quiet"], dir)
+    assert refused.code == 3 and "cell 2 could not be run" in found(dir).stopped
+    with MockProcess(["--ttft", "20ms", "--itl", "2ms", "--port", port]):
+        loadgen([sys.executable, "-m", "loadgen", "sweep", "--resume", str(dir), "--quiet"], dir)
+    assert len(found(dir).cells) == 3 and found(dir).whole
+
+
+def test_ctrl_c_ends_after_the_running_cell_and_twice_within_it(mock: MockProcess, tmp_path: Path) -> None:
+    dir = tmp_path / "s"
+    flags = ("--rate", "100,101,102", "--requests", "150")
+    with going(command(mock.url, dir, *flags)) as process:
+        wait_for(lambda: any(rows_written(path) > 4_000 for path in dir.glob("001-*")))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=LIMIT)
+    assert process.returncode == 130
+    assert "stopping after this cell" in err
+    assert f"loadgen sweep --resume {dir}" in out
+    assert found(dir).cells[0].requests["offered"] == 150
+    with going([sys.executable, "-m", "loadgen", "sweep", "--resume", str(dir), "--quiet"]) as process:
+        wait_for(lambda: any(rows_written(path) > 4_000 for path in dir.glob("002-*")))
+        process.send_signal(signal.SIGINT)
+        wait_for(lambda: True)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=LIMIT)
+    assert process.returncode == 130
+    assert len(found(dir).cells) == 1
+    assert "002-rate-101.interrupted-1" in names(dir)
+    assert not (dir / "003-rate-102").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
+def test_a_sweep_that_is_killed_leaves_no_load_behind(mock: MockProcess, tmp_path: Path) -> None:
+    dir = tmp_path / "s"
+    with going(command(mock.url, dir, "--rate", "50,51", "--requests", "100000")) as process:
+        wait_for(lambda: any(rows_written(path) > 4_000 for path in dir.glob("001-*")))
+        cells = children(process.pid)
+        process.kill()
+        wait_for(lambda: not any(alive(pid) for pid in cells))
+
+
+def alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_no_rate_meets_a_limit_below_the_fastest_request(mock: MockProcess, tmp_path: Path) -> None:
+    dir = tmp_path / "s"
+    done = sweep(mock.url, dir, "--find", "max-concurrency", "--concurrency", "8", "--requests", "400", "--slo",
+                 "ttft.p99<5ms", "--max-probes", "6")
+    one = found(dir)
+    if any(not cell.judged for cell in one.cells):
+        pytest.skip(f"the machine is too busy to judge: {[cell.reason for cell in one.cells]}")
+    assert done.code == 1
+    assert one.answers[0].best is None
+    assert "no load would do, even the fastest request misses: ttft.p99<5ms missed" in one.answers[0].reason
+    assert "no load passes" in done.out
+
+
+def test_a_search_that_runs_out_of_probes_gives_what_it_has(mock: MockProcess, tmp_path: Path) -> None:
+    dir = tmp_path / "s"
+    done = sweep(mock.url, dir, "--find", "max-concurrency", "--concurrency", "2", "--requests", "60", "--slo",
+                 "ttft.p50<5s", "--max-probes", "2", "--lax", "--target-rate", "1000", "--price-per-hour", "3")
+    one = found(dir)
+    assert len(one.cells) == 2 and len(one.answers) == 1
+    assert one.cells[0].coordinates["concurrency"] == 2
+    assert "stopped after 2 probes" in one.answers[0].reason
+    assert done.code in (1, 3)
+    if one.cells[-1].outcome == PASSES:
+        assert one.sizings and one.sizings[0].replicas
+
+
+def test_repetitions_differ_in_their_seeds_and_are_judged_together(mock: MockProcess, tmp_path: Path) -> None:
+    dir = tmp_path / "s"
+    done = loadgen([sys.executable, "-m", "loadgen", "run", "--url", mock.url, "--out", str(dir), *TINY, "--rate", "60",
+                    "--requests", "60", "--repeat", "3", "--slo", "ttft.p50<2s", "--json", "--lax"], dir)
+    one = found(dir)
+    assert json.loads(done.out) == json.loads((dir / "sweep.json").read_text())
+    assert [cell.coordinates["run"] for cell in one.cells] == [1, 2, 3]
+    assert len({cell.seed for cell in one.cells}) == 3
+    gate = one.across[0]
+    assert (gate.name, gate.slo, len(gate.values), gate.ok) == ("ttft.p50", "ttft.p50<2s", 3, True)
+    assert gate.low is not None and gate.high is not None and gate.low <= gate.mean <= gate.high
+
+
+def test_abort_on_fail_gives_up_a_run_and_ends_the_sweep(tmp_path: Path) -> None:
+    dir = tmp_path / "s"
+    with MockProcess(["--ttft", "20ms", "--itl", "2ms", "--fault", "500:1/2"]) as server:
+        sweep(server.url, dir, "--rate", "100,101", "--requests", "1000", "--abort-on-fail")
+    one = found(dir)
+    summary: dict[str, Any] = json.loads((dir / "001-rate-100" / "summary.json").read_text())
+    assert "requests have failed" in summary["verdict"]["aborted"]
+    assert summary["verdict"]["valid"] is False
+    assert summary["requests"]["offered"] < 1000
+    if one.cells[0].judged:
+        assert len(one.cells) == 1
+        assert one.cells[0].outcome == FAILS
+        assert summary["verdict"]["exit_code"] == one.exit_code == 1
+        assert "--abort-on-fail" in one.stopped
+
+
+def test_what_is_done_between_cells(mock: MockProcess, tmp_path: Path) -> None:
+    dir = tmp_path / "s"
+    log = tmp_path / "log"
+    sweep(mock.url, dir, *AXES, "--between", f"echo x >> {log}", "--pause", "10ms")
+    assert log.read_text() == "x\nx\n"
+    failed = sweep(mock.url, tmp_path / "t", *AXES, "--between", "echo broken >&2; exit 7")
+    assert failed.code == 2 and "--between ended with exit code 7: broken" in failed.err
+    reset = sweep(mock.url, tmp_path / "u", *AXES, "--reset-cache")
+    assert reset.code == 2 and "POST /reset_prefix_cache" in reset.err

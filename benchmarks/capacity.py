@@ -96,7 +96,7 @@ def main() -> int:
             row = search(args, number, Path(scratch) / str(number))
             shown.data.append(row)
             shown.rows.append(line(row))
-            print(f"{number + 1} of {args.searches}: {'  '.join(line(row))} {row['reason']}", file=sys.stderr, flush=True)
+            print(f"{number + 1}: {'  '.join(line(row))} {row['reason']}", file=sys.stderr, flush=True)
     near, covered = (sum(row[name] for row in shown.data) for name in ("near", "covers"))
     blind = args.slack / args.duration
     shown.notes = [f"within 5 % of the capacity: {near} of {args.searches}; interval covers it: {covered}",

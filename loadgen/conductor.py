@@ -37,6 +37,13 @@ class View(Protocol):
     def stop(self) -> None: ...
 
 
+class Looks(Protocol):
+    """Who decides whether a window that may be extended is precise enough."""
+
+    def due(self, elapsed: int) -> bool: ...
+    def enough(self) -> bool: ...
+
+
 class Conductor:
     """Runs senders over a schedule. After `run`, `interrupted` says whether it was cut short, and `ended` when.
 
@@ -44,7 +51,8 @@ class Conductor:
     """
 
     def __init__(self, load: Load, record: Mapping[str, Any], desk: Desk, ledger: Ledger, phases: Phases,
-                 recorder: Recorder, view: View, served: Callable[[], bool] = lambda: True) -> None:
+                 recorder: Recorder, view: View, looks: Looks | None = None,
+                 served: Callable[[], bool] = lambda: True) -> None:
         self._load = load
         self._record = record
         self._desk = desk
@@ -52,6 +60,7 @@ class Conductor:
         self._phases = phases
         self._recorder = recorder
         self._view = view
+        self._looks = looks
         self._served = served
         self._pace = Pace()
         self._start = 0
@@ -132,8 +141,17 @@ class Conductor:
         elif elapsed > self._drain_limit():
             self._stop()
             self._desk.cancel(Failure(CENSORED, "still running at the drain limit (--drain)"))
+        elif self._looks is not None and not self._stopping and self._looks.due(elapsed):
+            self._look(self._looks)
         elif self._load.concurrency and not self._load.cooldown and not fed and self._window_over():
             self._stop()
+
+    def _look(self, looks: Looks) -> None:
+        """Close the window if it is precise enough, else let it go on to twice its length."""
+        self._save(self._ledger.flush)
+        if not self._stopping and looks.enough():
+            self._stop()
+            self._desk.cancel(Failure(CENSORED, "cool-down: the measured requests had ended"))
 
     def _window_over(self) -> bool:
         """In a closed loop, which does not run out of calls: whether all that is measured has been sent."""

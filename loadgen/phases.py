@@ -51,6 +51,10 @@ class Phases:
             return self.measured_seen >= self.window.count
         return elapsed > self.window.start + self.window.length + _SETTLE
 
+    def open_before(self, last: int) -> bool:
+        """Whether a measured request with an index below `last` is running."""
+        return any(index < last for index, phase in self._assigned.items() if phase == MEASURED)
+
     @property
     def scheduled(self) -> bool:
         """Whether every request has an instant of its own at which it is due (open loop)."""

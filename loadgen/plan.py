@@ -56,6 +56,7 @@ class Load:
     max_in_flight: int = 0  # 0: no guard
     requests: int = 0  # measured requests; 0: by duration
     duration: Duration = Duration(0)  # measured window; 0: by count
+    max_duration: Duration = Duration(0)  # extend the window up to this, until it is precise; 0: never
     warmup: Duration = Duration(-1)  # -1: a tenth of the window, 1 s to 30 s
     drain: Duration = Duration(60 * SECOND)
     cooldown: bool = True  # keep offering load until the last measured request has ended

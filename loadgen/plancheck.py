@@ -13,6 +13,7 @@ from loadgen import localcheck
 from loadgen.plan import Plan, Where, Workload
 from loadgen.secrets import KEY_VARIABLE, MASK
 from loadgen.types import UsageError
+from loadgen.units import format_duration
 
 ARRIVALS: Final = ("poisson", "constant", "gamma")
 CONNECTIONS: Final = ("reuse", "new")
@@ -129,6 +130,8 @@ def _length(plan: Plan) -> Iterator[str]:
         yield "the length of a run can't be negative: write --duration 60s, or --requests 1000"
     elif not (load.requests or load.duration or work.prompts or work.datasets or work.input_data):
         yield "no length was given: write --duration 60s, or --requests 1000"
+    if load.max_duration:
+        yield from _extension(plan)
     if load.warmup < -1 or load.drain < 0:
         yield "--warmup and --drain can't be negative: write 0s for none"
     for name in ("max_in_flight", "seed", "senders", "channels", "retry"):
@@ -136,6 +139,24 @@ def _length(plan: Plan) -> Iterator[str]:
             yield f"{name} is {getattr(load, name)}: write a whole number, 0 or more (--{name.replace('_', '-')} 0)"
     if load.connections not in CONNECTIONS:
         yield f"unknown connections {load.connections!r}: write --connections reuse or --connections new"
+
+
+def _extension(plan: Plan) -> Iterator[str]:
+    from loadgen import slo  # brings numpy
+
+    load = plan.load
+    window = load.duration or (load.requests / load.rate * 1e9 if load.rate > 0 else 0)
+    if load.concurrency:
+        yield "--max-duration extends the window of a --rate; with --concurrency give a longer --duration"
+    elif load.max_duration < 2 * window:
+        yield (f"--max-duration {format_duration(load.max_duration)} leaves no room to double the window: write at "
+               f"least {format_duration(int(2 * window))}")
+    try:
+        gates = slo.expand(plan.judgement.slo)
+    except UsageError:
+        return  # said elsewhere
+    if not any(one.statistic for one in gates):
+        yield "--max-duration waits for the numbers of an --slo to be precise: add one, as in --slo 'ttft.p99<500ms'"
 
 
 def _workload(plan: Plan) -> Iterator[str]:

@@ -14,6 +14,7 @@ from loadgen.backends.contract import Backend
 from loadgen.backends.errors import told
 from loadgen.engine.messages import Item, Setup
 from loadgen.engine.watch import raise_file_limit
+from loadgen.looks import Look, looks_of
 from loadgen.phases import Phases
 from loadgen.plan import Load, Plan
 from loadgen.protocols.grpc import request as grpc_request
@@ -34,7 +35,8 @@ _MOST_REJECTED = 1000  # requests in succession that a backend may fail to make 
 class Course:
     """The schedule of a run. `offsets` is None in a closed loop, which has none.
 
-    `exact`: a closed loop offers what is measured and nothing else, so that its calls end.
+    `exact`: a closed loop offers what is measured and nothing else, so that its calls end. `looks` are those of a
+    window that may be extended; it has the longest length then.
     """
 
     window: Window
@@ -42,16 +44,18 @@ class Course:
     first: int = ABSENT
     last: int = ABSENT
     exact: bool = False
+    looks: tuple[Look, ...] = ()
 
     def phases(self) -> Phases:
         return Phases(self.window, self.first, self.last)
 
-    def describe(self, load: Load) -> dict[str, Any]:
-        """Say what was planned, for plan.json and the report."""
+    def describe(self, load: Load, last: int = ABSENT) -> dict[str, Any]:
+        """Say what was planned, for plan.json and the report; `last` is where the window was closed, if before."""
+        last = self.last if last == ABSENT else last
         if self.offsets is None:
             return {"law": "closed", "concurrency": load.concurrency}
         return {"law": load.arrivals, "rate": load.rate, "burstiness": load.burstiness, "seed": load.seed,
-                "count": self.last - self.first, "sha256": schedule.digest(self.offsets[self.first:self.last])}
+                "count": last - self.first, "sha256": schedule.digest(self.offsets[self.first:last])}
 
 
 def warmup_of(load: Load) -> int:
@@ -72,7 +76,9 @@ def chart(load: Load) -> Course:
     tail = load.drain if load.cooldown else 0
     offsets, first, last = schedule.plan_offsets(load, warmup, tail)
     count = last - first
-    return Course(Window(warmup, round(count / load.rate * _SECOND), count), offsets, first, last)
+    window, counts = Window(warmup, round(count / load.rate * _SECOND), count), schedule.look_counts(load)
+    looks = looks_of(window, first, counts) if load.max_duration else ()
+    return Course(window, offsets, first, last, looks=looks)
 
 
 def with_count(plan: Plan, source: Source) -> Plan:

@@ -26,10 +26,12 @@ from loadgen.engine.desk import Desk
 from loadgen.exposition import Page, serving
 from loadgen.figures import curves, draw
 from loadgen.ledger import Ledger
+from loadgen.looks import Look, Looking, cut, recorded
 from loadgen.plan import Plan
 from loadgen.prepare import Calls, Course
 from loadgen.protocols.http.address import Address
 from loadgen.recorder import Recorder
+from loadgen.recorder.estimate import CONFIDENCE
 from loadgen.report import SCHEMA, Report
 from loadgen.result import Requests, Result
 from loadgen.retry import Retries
@@ -113,7 +115,8 @@ async def _measure(met: _Met, view: Page) -> tuple[Report, Path]:
     retries = Retries(plan.load.retry)
     ledger = Ledger(backend, phases, recorder, writer, LOGGED, plan.out.outputs, retries)
     desk = Desk(setups, ledger, prepare.allowance_of(plan))
-    conductor = Conductor(plan.load, record, desk, ledger, phases, recorder, view, met.served)
+    looking = Looking(course.looks, phases, record, RunReader(writer.dir).rows) if course.looks else None
+    conductor = Conductor(plan.load, record, desk, ledger, phases, recorder, view, looking, met.served)
     writer.epoch = time.time_ns()
     view.begin(recorder, record)
     try:
@@ -123,12 +126,15 @@ async def _measure(met: _Met, view: Page) -> tuple[Report, Path]:
         with _telling(view):
             if server:
                 writer.write_health({"event": "server", "facts": server})
-            writer.write_health({"event": "end", "interrupted": conductor.interrupted, "aborted": conductor.aborted})
-        report = _report(recorder, record, conductor.interrupted, server, conductor.aborted)
+            look = looking.close() if looking and not (conductor.interrupted or conductor.aborted) else None
+            writer.write_health({"event": "end", "interrupted": conductor.interrupted, "aborted": conductor.aborted,
+                                 **_closed(look, course, plan)})
+        report = replay(writer.dir) if look else _report(recorder, record, conductor.interrupted, server,
+                                                         conductor.aborted)
         if conductor.full:
             report = replace(report, verdict=replace(report.verdict, exit_code=3, interrupted=False))
         with _telling(view):
-            writer.finish(report.to_json())
+            writer.finish(report.to_json(), partial(cut, last=look.last) if look else None)
     finally:
         writer.close()
     return report, writer.dir
@@ -208,6 +214,11 @@ def _resolved(plan: Plan, course: Course, source: Source, backend: Backend,
                 "workload": source.describe(), "server": dict(told)}}
 
 
+def _closed(look: Look | None, course: Course, plan: Plan) -> dict[str, Any]:
+    """Say which look closed the window of a run that could be extended, for health.jsonl."""
+    return {"look": asdict(look), "schedule": course.describe(plan.load, look.last)} if look else {}
+
+
 def _fresh(record: Mapping[str, Any]) -> bool:
     return bool(record["load"]["connections"] == "new")
 
@@ -231,21 +242,17 @@ def read_back(directory: Path, name: str = "") -> Result:
     """Read a run back from its files alone, as `replay` does. `name` tells it from others (that of the directory)."""
     reader = RunReader(directory)
     record = reader.plan()
-    fresh = _fresh(record)
-    recorder = Recorder(Window(**record["resolved"]["window"]), slo.expand(record["judgement"]["slo"]), fresh)
-    interrupted, aborted = True, ""  # a run that did not live to say how it ended
-    server: Mapping[str, Any] = {}
-    for line in reader.health():
-        if not isinstance(line, dict):
-            recorder.observe(line)
-        elif line.get("event") == "server":
-            server = line["facts"]
-        elif line.get("event") == "end":
-            interrupted, aborted = bool(line["interrupted"]), str(line.get("aborted", ""))
-    for batch in reader.rows():
-        recorder.fold(batch)
-    report = _report(recorder, record, interrupted, server, aborted)
-    stream = bool(record["target"]["stream"])
+    lines = list(reader.health())
+    events = {str(line.get("event")): line for line in lines if isinstance(line, dict)}
+    end = events.get("end", {"interrupted": True})  # a run that did not live to say how it ended
+    look = Look(Window(**record["resolved"]["window"]), 1 << 62, CONFIDENCE)
+    if "look" in end:
+        look = Look(Window(**end["look"]["window"]), end["look"]["last"], end["look"]["confidence"])
+        record = {**record, "resolved": {**record["resolved"], "schedule": end["schedule"]}}
+    recorder = recorded(look, record, reader.rows(), (line for line in lines if not isinstance(line, dict)))
+    interrupted, server = bool(end["interrupted"]), events.get("server", {}).get("facts", {})
+    report = _report(recorder, record, interrupted, server, str(end.get("aborted", "")))
+    stream, fresh = bool(record["target"]["stream"]), _fresh(record)
     histograms = {metric: recorder.metrics[metric] for metric in report.metrics}
     return Result(name or directory.resolve().name, directory, report, histograms,
                   lambda: (Requests.of(batch, fresh) for batch in reader.rows()), reader.logs,

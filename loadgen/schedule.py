@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -91,11 +91,14 @@ def plan_offsets(load: Load, warmup: int, tail: int) -> tuple[Offsets, int, int]
     """Return (offsets, first, end) of an open-loop run: warm-up in [0, warmup) ns, measured window, tail.
 
     offsets[first:end] are the measured arrivals: `load.requests`, or rate x duration rounded, in n / rate seconds
-    that begin at `warmup`. The tail is the arrivals of the `tail` ns after that window. Each part is drawn from its
-    own stream, so that the measured arrivals are the same whatever goes before and after, and a longer tail begins
-    with the shorter one. Raises UsageError if the load is no open loop or can't be made.
+    that begin at `warmup`; with `load.max_duration` those of the longest window that `look_counts` gives, in which each
+    shorter one has its exact rate too, and the first is what it would be without. The tail is the arrivals of the
+    `tail` ns after that window. Each part is drawn from its own stream, so that the measured arrivals are the same
+    whatever goes before and after, and a longer tail begins with the shorter one. Raises UsageError if the load is no
+    open loop or can't be made.
     """
-    n = measured_count(load)
+    counts = look_counts(load)
+    n = counts[-1]
     span = _check(load.arrivals, load.rate, n, load.burstiness)
     if warmup < 0 or tail < 0:
         raise UsageError("neither the warm-up nor the drain can be negative: write --warmup 0 or longer")
@@ -103,10 +106,29 @@ def plan_offsets(load: Load, warmup: int, tail: int) -> tuple[Offsets, int, int]
     if total > MOST or warmup + span + tail > LONGEST:
         raise UsageError(_too_large(total, load.rate))
     before = _lead_in(load, warmup)
-    measured = offsets(load.arrivals, load.rate, n, load.burstiness, rng(load.seed, "arrivals"))
+    measured = np.concatenate([_block(load, k, counts) for k in range(len(counts))])
     end = warmup + round(span)
     after = _tail(load, tail)
     return np.concatenate([before, measured + warmup, after + end]), before.size, before.size + n
+
+
+def look_counts(load: Load) -> list[int]:
+    """Return how many requests the window holds at each look at which a run may end: n, 2n, 4n ... to the longest.
+
+    Raises UsageError as measured_count does.
+    """
+    counts = [measured_count(load)]
+    while load.max_duration and 2 * counts[-1] * _SECOND / load.rate <= load.max_duration and counts[-1] < MOST:
+        counts.append(2 * counts[-1])
+    return counts
+
+
+def _block(load: Load, k: int, counts: Sequence[int]) -> Offsets:
+    """Return the arrivals that look k adds to those before it, as offsets from the begin of the window."""
+    before = counts[k - 1] if k else 0
+    purpose = f"arrivals of look {k}" if k else "arrivals"
+    own = offsets(load.arrivals, load.rate, counts[k] - before, load.burstiness, rng(load.seed, purpose))
+    return own + round(before * _SECOND / load.rate)
 
 
 def measured_count(load: Load) -> int:

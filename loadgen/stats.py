@@ -93,6 +93,18 @@ def sectioning_interval(sections: Values, overall: float, confidence: float = 0.
     return max(0, math.floor(overall - half)), math.ceil(overall + half)
 
 
+def look_confidence(k: int, confidence: float = 0.95) -> float:
+    """Return the confidence of the k-th look (from 0) at a sample that grows: 1 - alpha / ((k + 1)(k + 2)).
+
+    The parts add up to alpha = 1 - confidence over all looks, so that intervals hold at whichever look one stops.
+    Source: Bonferroni over the telescoping sum of 1 / ((k + 1)(k + 2)). Raises ValueError for a negative k.
+    """
+    _check_share(confidence)
+    if k < 0:
+        raise ValueError(f"looks count from 0, not {k}")
+    return 1 - (1 - confidence) / ((k + 1) * (k + 2))
+
+
 def relative_half_width(low: float, high: float | None, value: float) -> float:
     """Return (high - low) / 2 as a share of `value`; infinite without an upper bound or for a value of 0."""
     if high is None or value <= 0:

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.capacity import PASSES, UNJUDGED, Answer
@@ -30,6 +30,7 @@ def peaked(peak: float, fall: float = 3.0) -> Server:
                               else peak * (peak / probe.load) ** fall)
 
 
+@settings(deadline=None)
 @given(st.floats(0.5, 2000), st.floats(0.5, 2000), st.floats(0.5, 20))
 def test_the_peak_is_found_to_the_resolution(peak: float, start: float, fall: float) -> None:
     found, trials = search(peaked(peak, fall), Range(start, 0.01, 10_000, 0.05, 60))
@@ -70,6 +71,7 @@ def test_the_size_of_a_fleet() -> None:
     assert found.cost == pytest.approx(2.5 / (41 * 128 * 3600) * 1e6)
 
 
+@settings(deadline=None)
 @given(st.floats(0.1, 1e4), st.floats(0.1, 1e6), st.floats(0, 2))
 def test_replicas_carry_the_target_with_headroom_and_one_less_would_not(best: float, target: float,
                                                                          headroom: float) -> None:

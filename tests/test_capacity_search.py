@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.capacity import FAILS, PASSES, UNJUDGED
@@ -18,6 +18,7 @@ def sharp(edge: float) -> Server:
     return lambda probe: Seen(PASSES) if probe.load <= edge else Seen(FAILS, "ttft.p99 missed")
 
 
+@settings(deadline=None)
 @given(st.floats(0.1, 3000), st.floats(0.1, 3000), st.sampled_from([0.02, 0.05, 0.2]))
 def test_a_sharp_edge_is_found_to_the_resolution(edge: float, start: float, resolution: float) -> None:
     found, trials = search(sharp(edge), Range(start, 0.01, 5000, resolution, 100))
@@ -29,6 +30,7 @@ def test_a_sharp_edge_is_found_to_the_resolution(edge: float, start: float, reso
         assert sum(trial.probe.load == end for trial in trials) == 2
 
 
+@settings(deadline=None)
 @given(st.integers(1, 500), st.integers(1, 64))
 def test_whole_loads_are_found_exactly_where_the_resolution_asks_for_it(edge: int, start: int) -> None:
     found, trials = search(sharp(edge), Range(start, 1, 1000, 1e-6, 100, whole=True))
@@ -154,6 +156,7 @@ def test_a_search_that_runs_out_of_probes_says_so_and_claims_nothing() -> None:
     assert found.low == 32 and found.high == 64
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0.01, 0.2), st.floats(0.025, 0.4), st.floats(0, 0.5))
 def test_every_search_ends_and_its_bounds_are_what_was_seen(seed: int, noise: float, wrong: float,
                                                             upset: float) -> None:

@@ -71,16 +71,17 @@ def _estimate(recorder: Recorder, slo: Slo, begin: int, end: int) -> tuple[Estim
             return percentile(recorder, slo.metric, slo.quantile), count
         return mean(recorder, slo.metric), count
     if slo.metric == "errors":
-        return share(tally.failed, tally.offered), tally.offered
+        return share(tally.failed, tally.offered, (), recorder.confidence), tally.offered
     if slo.metric == "goodput":
         good = share(int(recorder.good_by_batch.sum()), tally.offered,
-                     list(zip(recorder.good_by_batch.tolist(), recorder.offered_by_batch.tolist(), strict=True)))
+                     list(zip(recorder.good_by_batch.tolist(), recorder.offered_by_batch.tolist(), strict=True)),
+                     recorder.confidence)
         offered = tally.offered * 1e9 / (end - begin) if end > begin else 0.0
         return good and Estimate((good.value or 0.0) * offered, good.low * offered,
                                  None if good.high is None else good.high * offered), tally.offered
     series = recorder.bins.series(slo.metric, begin, end)
     length = series.size * recorder.bins.width
-    return rate(int(series.sum()), length, series, recorder.bins.width), tally.offered
+    return rate(int(series.sum()), length, series, recorder.bins.width, recorder.confidence), tally.offered
 
 
 def _plain(recorder: Recorder, slo: Slo, estimate: Estimate) -> float:
@@ -93,9 +94,9 @@ def _plain(recorder: Recorder, slo: Slo, estimate: Estimate) -> float:
 def _least(recorder: Recorder, slo: Slo) -> int:
     """Return how many values give the objective an interval that could meet it."""
     if slo.quantile is not None:
-        return needed_n(slo.quantile)
+        return needed_n(slo.quantile, recorder.confidence)
     if slo.unit == "share":
-        return needed_n(1 - slo.limit) if slo.limit > 0 else MOST
+        return needed_n(1 - slo.limit, recorder.confidence) if slo.limit > 0 else MOST
     return 0
 
 

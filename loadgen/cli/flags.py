@@ -114,6 +114,8 @@ FLAGS: Final = (
     Flag("--max-in-flight", "load.max_in_flight", "N", "hold arrivals back above so many; judged (no limit)", _whole),
     Flag("--requests", "load.requests", "N", "length of the measured window as a count of requests", parse_count),
     Flag("--duration", "load.duration", "TIME", "length of the measured window", parse_duration),
+    Flag("--max-duration", "load.max_duration", "TIME",
+         "extend the window, doubling it, until --precision is reached, at most to this", parse_duration),
     Flag("--warmup", "load.warmup", "TIME", "load before the window (auto: a tenth of it, 1 s to 30 s)", read_warmup),
     Flag("--drain", "load.drain", "TIME", "wait so long for the last answers (60s)", parse_duration),
     Flag("--cooldown", "load.cooldown", "", "keep offering load until the last measured answer has ended (yes)",

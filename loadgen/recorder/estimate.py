@@ -52,17 +52,18 @@ def percentile(recorder: Recorder, name: str, q: float) -> Estimate | None:
         reached = values.copy()
         reached.merge(lower)
     position = rank(q, reached.count)
-    low_rank, high_rank = order_statistic_ranks(reached.count, q, CONFIDENCE)
+    confidence = recorder.confidence
+    low_rank, high_rank = order_statistic_ranks(reached.count, q, confidence)
     low = reached.at_rank(low_rank) if low_rank else 0
     high = values.at_rank(high_rank) if high_rank is not None and high_rank <= values.count else None
-    if reached.count < needed_n(q, CONFIDENCE, two_sided=False):
+    if reached.count < needed_n(q, confidence, two_sided=False):
         return Estimate(None, low, high, reached.max)
     if position > values.count:
         return Estimate(None, low, high, reached.at_rank(position))
     value = values.at_rank(position)
     sections = [part.percentile(q) for part in recorder.batches.get(name, ()) if part.count]
     if len(sections) >= FEWEST_SECTIONS:
-        section_low, section_high = sectioning_interval(sections, value, CONFIDENCE)
+        section_low, section_high = sectioning_interval(sections, value, confidence)
         low, high = min(low, section_low), None if high is None else max(high, section_high)
     return Estimate(value, low, high)
 
@@ -72,7 +73,7 @@ def mean(recorder: Recorder, name: str) -> Estimate | None:
     values = recorder.metrics.get(name)
     if values is None or values.count == 0:
         return None
-    return _from_sections(values.mean, batch_means(recorder, name))
+    return _from_sections(values.mean, batch_means(recorder, name), recorder.confidence)
 
 
 def batch_means(recorder: Recorder, name: str) -> list[float]:
@@ -80,28 +81,31 @@ def batch_means(recorder: Recorder, name: str) -> list[float]:
     return [part.mean for part in recorder.batches.get(name, ()) if part.count]
 
 
-def _from_sections(value: float, sections: Sequence[float]) -> Estimate:
+def _from_sections(value: float, sections: Sequence[float], confidence: float) -> Estimate:
     if len(sections) < FEWEST_SECTIONS:
         return Estimate(value, 0.0, None)
-    half = _half(sections)
+    half = _half(sections, confidence)
     return Estimate(value, max(0.0, value - half), value + half)
 
 
-def _half(sections: Sequence[float]) -> float:
-    """Return the half-width of the 95 % interval of a mean of equal sections (Student's t)."""
+def _half(sections: Sequence[float], confidence: float) -> float:
+    """Return the half-width of the interval of a mean of equal sections (Student's t)."""
     b = len(sections)
-    return student_t_quantile((1 + CONFIDENCE) / 2, b - 1) * float(np.std(sections, ddof=1)) / math.sqrt(b)
+    return student_t_quantile((1 + confidence) / 2, b - 1) * float(np.std(sections, ddof=1)) / math.sqrt(b)
 
 
-def rate(total: int, length: int, series: Sequence[int] | np.ndarray, width: int) -> Estimate:
+def rate(total: int, length: int, series: Sequence[int] | np.ndarray, width: int,
+         confidence: float = CONFIDENCE) -> Estimate:
     """Estimate a rate per second: `total` over `length` ns, with the interval of ten batches of bins of `width` ns."""
     value = total * 1e9 / length if length > 0 else 0.0
     if len(series) < 10:
         return Estimate(value, 0.0, None)
-    return _from_sections(value, [float(np.mean(part)) * 1e9 / width for part in np.array_split(series, 10)])
+    return _from_sections(value, [float(np.mean(part)) * 1e9 / width for part in np.array_split(series, 10)],
+                          confidence)
 
 
-def share(part: int, whole: int, sections: Sequence[tuple[int, int]] = ()) -> Estimate | None:
+def share(part: int, whole: int, sections: Sequence[tuple[int, int]] = (),
+          confidence: float = CONFIDENCE) -> Estimate | None:
     """Estimate a share: Clopper and Pearson's interval, or that of sections (part, whole) where it is wider.
 
     None if `whole` is 0.
@@ -109,17 +113,17 @@ def share(part: int, whole: int, sections: Sequence[tuple[int, int]] = ()) -> Es
     if whole == 0:
         return None
     value = part / whole
-    low, high = 1 - _upper(whole - part, whole), _upper(part, whole)
+    low, high = 1 - _upper(whole - part, whole, confidence), _upper(part, whole, confidence)
     shares = [some / all_ for some, all_ in sections if all_]
     if len(shares) >= FEWEST_SECTIONS:
-        half = _half(shares)
+        half = _half(shares, confidence)
         low, high = min(low, max(0.0, value - half)), max(high, min(1.0, value + half))
     return Estimate(value, low, high)
 
 
-def _upper(k: int, n: int) -> float:
-    """Return the p at which `k` or fewer of `n` have a chance of 2.5 %. Source: Clopper & Pearson 1934."""
-    tail = (1 - CONFIDENCE) / 2
+def _upper(k: int, n: int, confidence: float) -> float:
+    """Return the p at which `k` or fewer of `n` have half of 1 - confidence. Source: Clopper & Pearson 1934."""
+    tail = (1 - confidence) / 2
     if k == n:
         return 1.0
     if k == 0:

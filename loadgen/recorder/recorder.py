@@ -37,9 +37,14 @@ class Recorder:
     reached. Rows come in any order, and the order and the division into batches change no total.
     """
 
-    def __init__(self, window: Window, gates: Sequence[Slo] = (), fresh: bool = False) -> None:
-        """Begin with nothing. `fresh`: each request opens a connection on purpose, which is no lag of ours."""
+    def __init__(self, window: Window, gates: Sequence[Slo] = (), fresh: bool = False,
+                 confidence: float = 0.95) -> None:
+        """Begin with nothing. `fresh`: each request opens a connection on purpose, which is no lag of ours.
+
+        `confidence` is that of the intervals that are made of what is recorded.
+        """
         self.window = window
+        self.confidence = confidence
         self.fresh = fresh
         self.gates = tuple(gates)
         self.metrics: dict[str, Histogram] = {name: Histogram() for name in METRICS}

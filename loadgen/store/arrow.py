@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -101,9 +101,13 @@ def read_stream(path: Path) -> Iterator[Any]:
                 _check_schema(schema, path)
 
 
-def stream_to_parquet(source: Path, sink: BinaryIO) -> None:
-    """Copy the rows of an Arrow IPC stream into a Parquet file (zstd), a row group in memory at a time."""
-    write_parquet(read_stream(source), sink, ROW_SCHEMA)
+def stream_to_parquet(source: Path, sink: BinaryIO, change: Callable[[Batch], Batch] | None = None) -> None:
+    """Copy the rows of an Arrow IPC stream into a Parquet file (zstd), a row group in memory at a time.
+
+    `change` may give the rows another phase.
+    """
+    records = read_stream(source)
+    write_parquet((to_arrow(change(from_arrow(one))) for one in records) if change else records, sink, ROW_SCHEMA)
 
 
 def write_parquet(records: Iterable[Any], sink: BinaryIO, schema: Any, deltas: Sequence[str] = ()) -> None:

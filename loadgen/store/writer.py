@@ -94,8 +94,8 @@ class RunWriter:
         """Append generated texts to outputs.jsonl, a line each."""
         self._append(names.OUTPUTS, b"".join([self._encode(output) + b"\n" for output in outputs]))
 
-    def finish(self, report: Mapping[str, Any]) -> None:
-        """Turn requests.arrows into requests.parquet, write summary.json and close.
+    def finish(self, report: Mapping[str, Any], change: Callable[[Batch], Batch] | None = None) -> None:
+        """Turn requests.arrows into requests.parquet, write summary.json and close; `change` changes rows on the way.
 
         Without space the rows stay in requests.arrows, which RunReader reads too. Raises StorageFull if it was not
         raised before.
@@ -104,7 +104,7 @@ class RunWriter:
         self.close()
         if not told:
             with suppress(StorageFull):
-                self._make_parquet()
+                self._make_parquet(change)
         self.full, before = None, self.full  # the summary is small: try, whatever happened to the rows
         with suppress(StorageFull):
             self._write_json(names.SUMMARY, report)
@@ -133,10 +133,10 @@ class RunWriter:
         with self._storing(self.dir / name) as path:
             _replace(path, self._open, lambda file: _write_whole(file, text))
 
-    def _make_parquet(self) -> None:
+    def _make_parquet(self, change: Callable[[Batch], Batch] | None) -> None:
         source = self.dir / names.ROWS_SO_FAR
         with self._storing(self.dir / names.ROWS) as path:
-            _replace(path, self._open, lambda file: _copy_rows(source, file))
+            _replace(path, self._open, lambda file: _copy_rows(source, file, change))
         source.unlink()
 
     @contextmanager
@@ -206,8 +206,8 @@ def _replace(path: Path, open: Opener, write: Callable[[BinaryIO], None]) -> Non
         raise
 
 
-def _copy_rows(source: Path, file: BinaryIO) -> None:
-    arrow.stream_to_parquet(source, cast(BinaryIO, _Sink(file)))
+def _copy_rows(source: Path, file: BinaryIO, change: Callable[[Batch], Batch] | None) -> None:
+    arrow.stream_to_parquet(source, cast(BinaryIO, _Sink(file)), change)
 
 
 class _Sink:

@@ -8,7 +8,7 @@ from typing import Final
 from loadgen.checks import Evidence, uses_kernel_stamps
 from loadgen.recorder import Recorder
 from loadgen.recorder.bins import FINE
-from loadgen.recorder.estimate import FEWEST_SECTIONS, batch_means
+from loadgen.recorder.estimate import CONFIDENCE, FEWEST_SECTIONS, batch_means
 from loadgen.report import PERCENTILES
 from loadgen.stats import lag1, mser, needed_n
 from loadgen.types import WARMUP
@@ -21,8 +21,9 @@ _SECOND: Final = 1_000_000_000
 
 def notes(recorder: Recorder, seen: Evidence, end: int) -> list[str]:
     """Return the notes that this run earns, the most important first; `end` is where the window ends."""
-    found = [_unstable(seen), _interval(recorder, seen), _correlation(recorder, seen), _warmup(recorder, end),
-             _stamps(recorder), _length(seen), _shared(recorder), _sources(recorder), _warmup_failures(recorder)]
+    found = [_unstable(seen), _looks(recorder), _interval(recorder, seen), _correlation(recorder, seen),
+             _warmup(recorder, end), _stamps(recorder), _length(seen), _shared(recorder), _sources(recorder),
+             _warmup_failures(recorder)]
     return [note for note in found if note]
 
 
@@ -30,6 +31,14 @@ def _unstable(seen: Evidence) -> str:
     if seen.steady.ok:
         return ""
     return "UNSTABLE: no steady state, so the percentiles are of this run's length, not of the server"
+
+
+def _looks(recorder: Recorder) -> str:
+    """Say that the intervals are wider than those of a run of fixed length, because the run was looked at before."""
+    if recorder.confidence <= CONFIDENCE:
+        return ""
+    return (f"the window could be extended until it is precise: each interval is one of {recorder.confidence:.1%}, so "
+            f"that all looks together hold {CONFIDENCE:.0%}")
 
 
 def _interval(recorder: Recorder, seen: Evidence) -> str:

@@ -127,7 +127,7 @@ def test_a_run_directory_runs_again_with_the_key_of_the_environment(
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    ([], "no command was given; there are run, report, mock"),
+    ([], "no command was given; there are run, sweep, report, mock"),
     (["rnu"], "unknown command 'rnu'; did you mean run?"),
     (["--ratee"], "unknown flag --ratee"),
     (["run", "--raet", "5"], "unknown flag --raet; did you mean --rate?"),

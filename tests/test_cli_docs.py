@@ -13,12 +13,13 @@ from loadgen.cli import ab, compare, main
 from loadgen.cli.export import format_of
 from loadgen.cli.formats import BY_NAME
 from loadgen.cli.run import plan_of
+from loadgen.cli.sweep import spec_of
 
 ROOT = Path(__file__).parent.parent
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 EXAMPLE = re.compile(r"^(?:\$ )?loadgen .*$", re.MULTILINE)
-PAGES = ("run", "report", "compare", "ab", "mock", "backends")
-ALSO = {"ab": ("run", "compare")}
+PAGES = ("run", "sweep", "report", "compare", "ab", "mock", "backends")
+ALSO = {"ab": ("run", "compare"), "sweep": ("run",)}
 """Pages that have the flags which a command shares with others."""
 
 
@@ -53,7 +54,7 @@ def test_no_page_names_a_flag_that_is_not_there(name: str, capsys: pytest.Captur
 
 
 def examples() -> list[str]:
-    pages = ("run", "report", "compare", "ab", "formats", "prometheus")
+    pages = ("run", "report", "sweep", "compare", "ab", "formats", "prometheus")
     fenced = re.findall(r"```sh\n(.*?)```", "".join(map(page, pages)), re.DOTALL)
     return [line for block in fenced for line in EXAMPLE.findall(block)]
 
@@ -70,6 +71,8 @@ def test_each_example_parses(line: str, tmp_path: Path, monkeypatch: pytest.Monk
     elif args.command == "compare":
         compare.sides_of(args)
         compare.question_of(args)
+    elif args.command == "sweep" and not args.resume:
+        spec_of(args)
     elif args.command == "report" and args.format:
         format_of(args.format)
 

@@ -15,7 +15,7 @@ def render(sweep: Sweep) -> str:
     word, meaning = words.headline(sweep)
     parts = [f"**{word}**: {_safe(meaning)}", *(f"- {_safe(said)}" for said in _said(sweep)), "", *_table(sweep)]
     if sweep.resume:
-        parts += ["", f"Go on with `{clean(sweep.resume)}`"]
+        parts += ["", f"Go on with {_safe(sweep.resume)}"]
     return "\n".join(parts).rstrip() + "\n"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from loadgen.capacity import FAILS, PASSES, Across, Answer, Cell, Sizing, Sweep
 from loadgen.capacity.model import Value
-from loadgen.reports.format import clean, count, quantity, share, three_digits
+from loadgen.reports.format import clean, count, quantity, three_digits
 
 _UNITS = {"rate": "requests/s", "concurrency": "requests at a time"}
 _WHAT = {
@@ -58,7 +58,7 @@ def answer(one: Answer) -> str:
 
 def sure(one: Answer) -> str:
     """Say the confidence of an interval."""
-    return share(one.confidence) if one.confidence else "not confirmed by repetition"
+    return quantity(one.confidence, "share") if one.confidence else "not confirmed by repetition"
 
 
 def sizing(one: Sizing, slo: bool = True) -> Iterator[str]:
@@ -69,7 +69,7 @@ def sizing(one: Sizing, slo: bool = True) -> Iterator[str]:
         said = f"{where(one.coordinates)}: {said}"
     if one.target_rate and one.needed and one.replicas:
         said += (f"; for {three_digits(one.target_rate)} requests/s take {count(one.replicas)} "
-                 f"({three_digits(one.needed)} + {share(one.headroom)} headroom)")
+                 f"({three_digits(one.needed)} + {quantity(one.headroom, 'share')} headroom)")
     yield said
     if one.cost is not None and one.price_per_hour is not None:
         yield (f"a million output tokens cost {three_digits(one.cost)} at {three_digits(one.price_per_hour)} an hour "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -141,13 +142,13 @@ class Campaign:
             raise Stopped(f"cell {cell.number} failed (--abort-on-fail): {cell.reason}", 1)
 
     def _save(self, stopped: str = "", code: int = 0) -> Sweep:
-        settings = self.spec.settings
+        settings, again = self.spec.settings, f"loadgen sweep --resume {shlex.quote(str(self.directory))}"
         sizes = [size(one, self.cells, settings.target_rate, settings.headroom, settings.price_per_hour)
                  for one in self.answers]
         sweep = replace(
             self.spec.outline(), cells=tuple(self.cells), answers=tuple(self.answers), planned=self.planned,
             sizings=tuple(one for one in sizes if one), curves=curves(self.cells), across=across(self.cells),
-            stopped=stopped, resume=f"loadgen sweep --resume {self.directory}" if stopped and code != 1 else "")
+            stopped=stopped, resume=again if stopped and code != 1 else "")
         sweep = replace(sweep, exit_code=code or exit_code(sweep))
         files.store(self.directory, sweep)
         return sweep

@@ -90,6 +90,9 @@ missed = judged(valid, exit_code=1, gates=(
     Gate("goodput>9.5", True, 9.83, 9.61, "per_second")))
 unstable = judged(valid, Check("steady_state", False, "in flight grew from 12 to 240", "no growth", "",
                                "the server can't keep up: lower --rate, or look for the knee with a sweep"))
+given_up = judged(valid, exit_code=1,
+                  aborted="ttft.p99<300ms is certain to be missed: 18 of 1,000 requests were slower")
+given_up = replace(given_up, verdict=replace(given_up.verdict, valid=False))
 interrupted = judged(valid, exit_code=130, interrupted=True)
 all_failed = judged(
     replace(valid, metrics={}, rates={"offered": 10.0, "completed": 0.0, "output_tokens": 0.0},

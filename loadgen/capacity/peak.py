@@ -13,8 +13,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from loadgen.capacity.bracket import TRIES
 from loadgen.capacity.model import UNJUDGED, Answer
-from loadgen.capacity.search import TRIES, Finish, Range, middle, tidy
+from loadgen.capacity.search import Finish, Range, middle, tidy
 from loadgen.capacity.trial import CLIENT, SETUP, SHORT, Probe, Trial
 
 FALLEN: Final = 0.9

@@ -18,18 +18,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Final
 
+from loadgen.capacity.bracket import TRIES, Bracket, Tried, bracket_of
 from loadgen.capacity.model import FAILS, PASSES, UNJUDGED, Answer
-from loadgen.capacity.trial import CLIENT, SETUP, SHORT, Probe, Trial
+from loadgen.capacity.trial import SETUP, SHORT, Probe, Trial
 
 CONFIDENCE: Final = 0.95
-AGREE: Final = 2
-AGREE_IN_DOUBT: Final = 3
-"""Runs of a load that must agree before it bounds the answer; in doubt where some runs have contradicted others."""
-TRIES: Final = 3
-"""Runs in succession that can't be judged before a load is given up."""
 CONFIRM: Final = 2
 """How many times as long a repetition is."""
 LONGEST: Final = 16
@@ -58,43 +54,6 @@ class Finish:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Load:
-    """What was seen of one load."""
-
-    load: float
-    passes: int = 0
-    fails: int = 0
-    unjudged: int = 0
-    waiting: bool = False  # the last run could not be judged, and another may be
-    client: bool = False  # what could not be judged is the client's doing
-    agree: int = AGREE
-
-    @property
-    def side(self) -> str:
-        """PASSES or FAILS if all judged runs say so; UNJUDGED where they differ, or none could be judged."""
-        if self.passes and not self.fails:
-            return PASSES
-        return FAILS if self.fails and not self.passes else UNJUDGED
-
-    @property
-    def confirmed(self) -> bool:
-        return max(self.passes, self.fails) >= self.agree and self.side != UNJUDGED
-
-
-@dataclass(frozen=True, slots=True)
-class _Bracket:
-    """The loads in order, and the two between which the edge is.
-
-    `low` is the largest that passes below every one that fails; `between` are those that are neither.
-    """
-
-    loads: tuple[_Load, ...]
-    low: _Load | None
-    high: _Load | None
-    between: tuple[_Load, ...] = field(default=())
-
-
 def next_step(trials: Sequence[Trial], within: Range) -> Probe | Finish:
     """Say what to run next, or that the search is over."""
     if not trials:
@@ -102,7 +61,7 @@ def next_step(trials: Sequence[Trial], within: Range) -> Probe | Finish:
     last = trials[-1].seen
     if last.cause == SETUP:
         return Finish(last.reason)
-    bracket = _bracket(trials)
+    bracket = bracket_of(trials)
     if len(trials) >= within.most:
         return Finish(f"stopped after {len(trials)} probes: more with --max-probes")
     waiting = next((one for one in bracket.loads if one.waiting), None)
@@ -124,7 +83,7 @@ def _first(trials: Sequence[Trial], load: float) -> Probe:
 def answer(trials: Sequence[Trial], within: Range, goal: str, axis: str,
            coordinates: Mapping[str, float | str] | None = None) -> Answer:
     """Give what the trials say so far: an interval, or the side that is known and the reason for the other."""
-    bracket = _bracket(trials)
+    bracket = bracket_of(trials)
     step = next_step(trials, within)
     reason = step.reason if isinstance(step, Finish) else "the search was stopped before its end"
     ends = [one for one in (bracket.low, bracket.high) if one is not None]
@@ -136,33 +95,7 @@ def answer(trials: Sequence[Trial], within: Range, goal: str, axis: str,
                   len(trials), _notes(bracket, within))
 
 
-def _bracket(trials: Sequence[Trial]) -> _Bracket:
-    loads = _loads(trials)
-    high = next((one for one in loads if one.side == FAILS), None)
-    low = next((one for one in reversed(loads) if one.side == PASSES and (high is None or one.load < high.load)), None)
-    between = tuple(one for one in loads if one.side == UNJUDGED and (low is None or one.load > low.load)
-                    and (high is None or one.load < high.load))
-    return _Bracket(loads, low, high, between)
-
-
-def _loads(trials: Sequence[Trial]) -> tuple[_Load, ...]:
-    loads = [_load(load, trials) for load in sorted({trial.probe.load for trial in trials})]
-    fails = [one.load for one in loads if one.side == FAILS]
-    doubt = any(one.passes and (one.fails or (fails and one.load > fails[0])) for one in loads)
-    return tuple(replace(one, agree=AGREE_IN_DOUBT) if doubt else one for one in loads)
-
-
-def _load(load: float, trials: Sequence[Trial]) -> _Load:
-    of_load = [trial.seen for trial in trials if trial.probe.load == load]
-    judged = [seen.outcome for seen in of_load if seen.outcome != UNJUDGED]
-    tail = 0  # runs at the end, one after the other, that could not be judged
-    while tail < len(of_load) and of_load[-1 - tail].outcome == UNJUDGED:
-        tail += 1
-    return _Load(load, judged.count(PASSES), judged.count(FAILS), len(of_load) - len(judged), 0 < tail < TRIES,
-                 tail > 0 and of_load[-1].cause == CLIENT)
-
-
-def _again(trials: Sequence[Trial], one: _Load) -> Probe:
+def _again(trials: Sequence[Trial], one: Tried) -> Probe:
     """Run a load that could not be judged once more: longer, if that was what it lacked."""
     of_load = [trial for trial in trials if trial.probe.load == one.load]
     last = of_load[-1]
@@ -170,13 +103,13 @@ def _again(trials: Sequence[Trial], one: _Load) -> Probe:
     return Probe(one.load, len(of_load), min(LONGEST, last.probe.stretch * longer))
 
 
-def _repeat(trials: Sequence[Trial], one: _Load) -> Probe:
+def _repeat(trials: Sequence[Trial], one: Tried) -> Probe:
     of_load = [trial.probe for trial in trials if trial.probe.load == one.load]
     longest = max(probe.stretch for probe in of_load)
     return Probe(one.load, len(of_load), min(LONGEST, max(longest, CONFIRM * of_load[0].stretch)))
 
 
-def _down(trials: Sequence[Trial], bracket: _Bracket, within: Range) -> Probe | Finish:
+def _down(trials: Sequence[Trial], bracket: Bracket, within: Range) -> Probe | Finish:
     """Nothing passes so far: halve, unless that can't help."""
     smallest = bracket.loads[0]
     if len(bracket.loads) >= TRIES and all(one.client and one.side == UNJUDGED for one in bracket.loads):
@@ -194,7 +127,7 @@ def _down(trials: Sequence[Trial], bracket: _Bracket, within: Range) -> Probe | 
     return _first(trials, max(within.lowest, tidy(smallest.load / 2, within)))
 
 
-def _up(trials: Sequence[Trial], bracket: _Bracket, within: Range) -> Probe | Finish:
+def _up(trials: Sequence[Trial], bracket: Bracket, within: Range) -> Probe | Finish:
     """Nothing fails so far: double, unless the client or the user says where it ends."""
     low, largest = bracket.low, bracket.loads[-1]
     assert low is not None
@@ -210,7 +143,7 @@ def _up(trials: Sequence[Trial], bracket: _Bracket, within: Range) -> Probe | Fi
     return _first(trials, min(within.highest, tidy(largest.load * 2, within)))
 
 
-def _narrow(trials: Sequence[Trial], bracket: _Bracket, low: _Load, high: _Load, within: Range) -> Probe | Finish:
+def _narrow(trials: Sequence[Trial], bracket: Bracket, low: Tried, high: Tried, within: Range) -> Probe | Finish:
     """Bisect what is open on both sides of what is neither; then repeat the two ends until each is sure."""
     inner = [one.load for one in bracket.between] or [high.load]
     gaps = [(low.load, inner[0])]
@@ -225,7 +158,7 @@ def _narrow(trials: Sequence[Trial], bracket: _Bracket, low: _Load, high: _Load,
     return _sure(trials, low) or _sure(trials, high) or Finish()
 
 
-def _sure(trials: Sequence[Trial], one: _Load) -> Probe | None:
+def _sure(trials: Sequence[Trial], one: Tried) -> Probe | None:
     return None if one.confirmed else _repeat(trials, one)
 
 
@@ -246,7 +179,7 @@ def _reason(trials: Sequence[Trial], load: float) -> str:
     return next((trial.seen.reason for trial in reversed(trials) if trial.probe.load == load), "")
 
 
-def _notes(bracket: _Bracket, within: Range) -> tuple[str, ...]:
+def _notes(bracket: Bracket, within: Range) -> tuple[str, ...]:
     notes = []
     above = [one for one in bracket.loads if bracket.high and one.load > bracket.high.load and one.side == PASSES]
     if above:

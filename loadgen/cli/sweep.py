@@ -121,6 +121,7 @@ def _resumed(args: argparse.Namespace) -> Spec:
     from pathlib import Path
 
     from loadgen.sweep import files
+    from loadgen.sweep.asking import check
     from loadgen.sweep.spec import read
 
     given = [*overrides(vars(args)), *(name for name in ("plan", "find", "rate", "concurrency", "url") if
@@ -128,7 +129,9 @@ def _resumed(args: argparse.Namespace) -> Spec:
     if [name for name in given if name not in ("target.api_key",)]:
         raise UsageError("--resume takes the flags of the sweep that is there: leave the others out "
                          f"({', '.join(given)}), or give the whole command again with --out {args.resume}")
-    return read(files.load(Path(args.resume)), overrides(vars(args)))
+    spec = read(files.load(Path(args.resume)), overrides(vars(args)))
+    check(spec)
+    return spec
 
 
 def _plan(args: argparse.Namespace) -> Plan:

@@ -36,7 +36,7 @@ def spec_of(plan: Plan, given: Given, goal: str = "grid", settings: Mapping[str,
     if "url" not in axes and plan.target.url:
         axes["url"] = (",".join(plan.target.url),)
     made = _search(plan, axes, goal, dict(settings or {})) if goal in SEARCHES else _grid(plan, axes, goal, settings)
-    _check(made)
+    check(made)
     return made
 
 
@@ -110,7 +110,7 @@ def _common(spec: Spec) -> Spec:
     return replace(spec, plan=replace(plan, out=replace(plan.out, dir="")), axes=axes)
 
 
-def _check(spec: Spec) -> None:
+def check(spec: Spec) -> None:
     """Refuse what can't be run, before anything is."""
     wrong = list(_contradictions(spec))
     if wrong:

@@ -101,7 +101,8 @@ def _lengthy(spec: Spec, plan: Plan) -> Load:
 
 
 def _stretched(load: Load, stretch: int) -> Load:
-    return replace(load, requests=load.requests * stretch, duration=Duration(load.duration * stretch))
+    return replace(load, requests=load.requests * stretch, duration=Duration(load.duration * stretch),
+                   max_duration=Duration(load.max_duration * stretch))
 
 
 def read(one: Wanted, directory: Path) -> tuple[Cell, Seen] | None:

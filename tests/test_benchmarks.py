@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import capacity
+
 ROOT = Path(__file__).parent.parent
 SMALL = ("--tokens", "500", "--output-tokens", "10", "--input-tokens", "20", "--itl", "2ms", "--ttft", "5ms",
          "--duration", "2s", "--warmup", "500ms")
@@ -125,3 +127,13 @@ def test_nothing_to_compare_is_an_error(known: Any) -> None:
     clients, truth = known
     with pytest.raises(clients.MeasurementError, match="not one request"):
         truth.compare(clients.Outcome("someone", offered=3), {})
+
+
+def test_the_capacity_benchmark_knows_the_capacity_and_says_what_was_found() -> None:
+    args = capacity.parser().parse_args(["--slots", "16", "--ttft", "100ms", "--itl", "10ms", "--output-tokens", "7"])
+    assert capacity.capacity_of(args) == 100.0
+    row = {"search": 3, "start": 61.5, "low": 98.0, "high": 101.5, "off": -0.02, "covers": True, "confidence": 0.95,
+           "probes": 11, "unjudged": 1, "took": 92.4}
+    assert capacity.line(row) == ["3", "61.5", "98", "101.5", "-2.0%", "yes", "11", "1", "92"]
+    nothing = {**row, "low": None, "high": None, "off": None, "covers": False, "confidence": 0.0}
+    assert capacity.line(nothing)[2:6] == ["-", "-", "-", "no, not confirmed"]

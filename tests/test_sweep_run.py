@@ -19,7 +19,7 @@ from loadgen.mock.process import MockProcess
 from runs import LIMIT, Run, loadgen
 from test_run_bad_luck import children, rows_written, wait_for
 
-TINY = ("--input-tokens", "20", "--output-tokens", "4", "--warmup", "0s", "--no-cooldown", "--no-probe", "--quiet")
+TINY = ("--input-tokens", "20", "--warmup", "0s", "--no-cooldown", "--no-probe", "--quiet")
 AXES = ("--rate", "20,40", "--requests", "20")
 
 
@@ -30,7 +30,8 @@ def mock() -> Iterator[MockProcess]:
 
 
 def command(url: str, dir: Path, *flags: str) -> list[str]:
-    return [sys.executable, "-m", "loadgen", "sweep", "--url", url, "--out", str(dir), *TINY, *flags]
+    tokens = () if "--output-tokens" in flags else ("--output-tokens", "4")
+    return [sys.executable, "-m", "loadgen", "sweep", "--url", url, "--out", str(dir), *TINY, *tokens, *flags]
 
 
 def sweep(url: str, dir: Path, *flags: str) -> Run:
@@ -175,7 +176,7 @@ def alive(pid: int) -> bool:
 def test_no_rate_meets_a_limit_below_the_fastest_request(mock: MockProcess, tmp_path: Path) -> None:
     dir = tmp_path / "s"
     done = sweep(mock.url, dir, "--find", "max-concurrency", "--concurrency", "8", "--requests", "400", "--slo",
-                 "ttft.p99<5ms", "--max-probes", "6")
+                 "ttft.p99<5ms", "--max-probes", "6", "--output-tokens", "1")
     one = found(dir)
     if any(not cell.judged for cell in one.cells):
         pytest.skip(f"the machine is too busy to judge: {[cell.reason for cell in one.cells]}")
@@ -201,7 +202,7 @@ def test_a_search_that_runs_out_of_probes_gives_what_it_has(mock: MockProcess, t
 def test_repetitions_differ_in_their_seeds_and_are_judged_together(mock: MockProcess, tmp_path: Path) -> None:
     dir = tmp_path / "s"
     done = loadgen([sys.executable, "-m", "loadgen", "run", "--url", mock.url, "--out", str(dir), *TINY, "--rate", "60",
-                    "--requests", "60", "--repeat", "3", "--slo", "ttft.p50<2s", "--json", "--lax"], dir)
+                    "--output-tokens", "4", "--requests", "60", "--repeat", "3", "--slo", "ttft.p50<2s", "--json", "--lax"], dir)
     one = found(dir)
     assert json.loads(done.out) == json.loads((dir / "sweep.json").read_text())
     assert [cell.coordinates["run"] for cell in one.cells] == [1, 2, 3]
@@ -236,3 +237,24 @@ def test_what_is_done_between_cells(mock: MockProcess, tmp_path: Path) -> None:
     assert failed.code == 2 and "--between ended with exit code 7: broken" in failed.err
     reset = sweep(mock.url, tmp_path / "u", *AXES, "--reset-cache")
     assert reset.code == 2 and "POST /reset_prefix_cache" in reset.err
+    assert not (tmp_path / "t").exists() and not (tmp_path / "u").exists()
+
+
+def test_the_knee_is_held_against_twice_the_latency_of_low_load(mock: MockProcess, tmp_path: Path) -> None:
+    dir = tmp_path / "s"
+    sweep(mock.url, dir, "--find", "knee", "--rate", "200", "--requests", "320", "--max-probes", "1")
+    low, probe = found(dir).cells
+    p99 = low.percentile("e2e_scheduled", "p99")
+    assert low.gates == () and p99 is not None
+    assert [gate.slo for gate in probe.gates] == [f"e2e_scheduled.p99<={round(2 * p99 / 1000)}us"]
+    assert low.coordinates == probe.coordinates == {"rate": 200}
+    assert low.seed != probe.seed
+
+
+def test_the_goodput_search_names_its_best_load(mock: MockProcess, tmp_path: Path) -> None:
+    dir = tmp_path / "s"
+    done = sweep(mock.url, dir, "--goodput", "--rate", "100", "--requests", "60", "--slo", "ttft.p99<5s", "--lax",
+                 "--max-probes", "2")
+    one = found(dir)
+    assert one.goal == one.answers[0].goal == "goodput"
+    assert "stopped after 2 probes" in done.out or not one.answers[0].best

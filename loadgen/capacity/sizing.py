@@ -19,7 +19,8 @@ def size(answer: Answer, cells: Sequence[Cell], target_rate: float | None = None
     Of several runs at that load the median requests and output tokens per second count. needed = target / per replica;
     replicas = needed x (1 + headroom), rounded up; cost = price per hour / output tokens per hour x 1e6.
     """
-    at_best = [cell for cell in cells if cell.number in answer.cells and cell.load == answer.best]
+    at_best = [cell for cell in cells if cell.number in answer.cells and cell.load == answer.best
+               and cell.judged]
     if answer.best is None or not at_best:
         return None
     per_replica = answer.best if answer.axis == "rate" else _median([one.rates["completed"] for one in at_best])

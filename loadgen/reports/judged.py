@@ -28,7 +28,7 @@ def headline(report: Report) -> tuple[str, str]:
     if verdict.interrupted:
         return "INTERRUPTED", "what was measured until then"
     if verdict.aborted:
-        return "GIVEN UP", f"{clean(verdict.aborted)}; the numbers are those until then"
+        return "GIVEN UP", f"{clean(verdict.aborted)} (numbers until then)"
     if not verdict.valid:
         if failing and failing <= set(SMOKE):
             return "INVALID", "too small a run to judge by (--lax: a warning)"

@@ -19,7 +19,7 @@ from loadgen.plan import Plan
 from loadgen.sweep import between, cells, files
 from loadgen.sweep.child import INTERRUPTED, USAGE, Child, Ended
 from loadgen.sweep.spec import Spec
-from loadgen.sweep.verdict import exit_code
+from loadgen.sweep.verdict import INVALID, exit_code
 from loadgen.types import UsageError
 
 
@@ -58,7 +58,8 @@ class Campaign:
 
     def run(self, steps: Callable[[Campaign], None]) -> Sweep:
         """Take the steps of a grid or a search, and return what came out, whole or not."""
-        if files.claim(self.directory, self.spec):
+        fresh = files.claim(self.directory, self.spec)
+        if fresh:
             self._save()  # not over cells whose plan has not been looked at
         reason, code = "", 0
         with self._listening():
@@ -66,6 +67,10 @@ class Campaign:
                 steps(self)
             except Stopped as stop:
                 reason, code = stop.reason, stop.code
+            except UsageError:
+                if fresh and not self.cells:
+                    files.forget(self.directory)
+                raise
         return self._save(reason, code)
 
     def cell(self, coordinates: dict[str, Value], attempt: int = 0, stretch: int = 1,
@@ -101,7 +106,7 @@ class Campaign:
         except UsageError as error:
             if not self.cells:
                 raise
-            raise Stopped(str(error), USAGE) from None
+            raise Stopped(str(error), INVALID) from None
         if self._signals:
             raise Stopped("interrupted", INTERRUPTED)
         self._events.begins(one.number, self.planned, dict(one.coordinates))
@@ -120,15 +125,16 @@ class Campaign:
         if ended.code == INTERRUPTED:
             return Stopped(f"interrupted in cell {one.number}{where}", INTERRUPTED)
         if ended.code == USAGE:
-            return Stopped(f"cell {one.number} could not be run: {ended.said}{where}", 3)
-        return Stopped(f"the process of cell {one.number} ended with code {ended.code}{where}", 3)
+            return Stopped(f"cell {one.number} could not be run: {ended.said}{where}", INVALID)
+        return Stopped(f"the process of cell {one.number} ended with code {ended.code}{where}", INVALID)
 
     def _check_server(self, one: cells.Wanted, cell: Cell) -> None:
         """Stop where the server has gone: what it did not answer says nothing about the load."""
         reason = between.gone(one.plan) if cell.requests["failed"] or cell.requests["censored"] else ""
         if reason:
             aside = self._set_aside(one, "gone")
-            raise Stopped(f"the server went away in cell {one.number}: {reason}; what that cell saw is in {aside}", 3)
+            raise Stopped(f"the server went away in cell {one.number}: {reason}; what that cell saw is in {aside}",
+                          INVALID)
 
     def _set_aside(self, one: cells.Wanted, why: str) -> str:
         aside = files.set_aside(self.directory / one.name, why)

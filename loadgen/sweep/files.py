@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -64,6 +65,13 @@ def claim(directory: Path, spec: Spec) -> bool:
     elif any(not (path.is_dir() and _CELL.match(path.name)) and path.name != f"{SWEEP}.part" for path in inside):
         raise UsageError(f"{directory} holds files that are no sweep: give another --out")
     return not inside
+
+
+def forget(directory: Path) -> None:
+    """Remove the directory of a sweep that could not begin, if nothing else is in it."""
+    (directory / SWEEP).unlink(missing_ok=True)
+    with suppress(OSError):
+        directory.rmdir()
 
 
 def set_aside(place: Path, why: str) -> Path | None:

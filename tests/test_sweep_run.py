@@ -178,7 +178,7 @@ def test_no_rate_meets_a_limit_below_the_fastest_request(mock: MockProcess, tmp_
     done = sweep(mock.url, dir, "--find", "max-concurrency", "--concurrency", "8", "--requests", "400", "--slo",
                  "ttft.p99<5ms", "--max-probes", "6", "--output-tokens", "1")
     one = found(dir)
-    if any(not cell.judged for cell in one.cells):
+    if "no load would do" not in one.answers[0].reason and any(not cell.judged for cell in one.cells):
         pytest.skip(f"the machine is too busy to judge: {[cell.reason for cell in one.cells]}")
     assert done.code == 1
     assert one.answers[0].best is None
@@ -202,7 +202,8 @@ def test_a_search_that_runs_out_of_probes_gives_what_it_has(mock: MockProcess, t
 def test_repetitions_differ_in_their_seeds_and_are_judged_together(mock: MockProcess, tmp_path: Path) -> None:
     dir = tmp_path / "s"
     done = loadgen([sys.executable, "-m", "loadgen", "run", "--url", mock.url, "--out", str(dir), *TINY, "--rate", "60",
-                    "--output-tokens", "4", "--requests", "60", "--repeat", "3", "--slo", "ttft.p50<2s", "--json", "--lax"], dir)
+                    "--output-tokens", "4", "--requests", "60", "--repeat", "3", "--slo", "ttft.p50<2s", "--json",
+                    "--lax"], dir)
     one = found(dir)
     assert json.loads(done.out) == json.loads((dir / "sweep.json").read_text())
     assert [cell.coordinates["run"] for cell in one.cells] == [1, 2, 3]

@@ -22,8 +22,6 @@ from loadgen.rows import Batch
 from loadgen.stats import look_confidence
 from loadgen.types import COOLDOWN, MEASURED, ClockSample, Health, Window
 
-_SETTLE = 300_000_000  # ns after a window in which senders still report what was due inside it
-
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -76,8 +74,7 @@ class Looking:
         if self._next >= len(self._looks) - 1:  # the last one is the end of the run
             return False
         look = self._looks[self._next]
-        ended = elapsed > look.window.start + look.window.length + _SETTLE
-        return ended and not self._phases.open_before(look.last)
+        return elapsed > look.window.start + look.window.length and self._phases.ended_before(look.last)
 
     def enough(self) -> bool:
         """Look at the rows so far: whether each gated number is as precise as asked; else the window is extended."""

@@ -19,6 +19,7 @@ class Phases:
         self._first = first
         self._last = last
         self._assigned: dict[int, int] = {}  # phase of what is in flight
+        self._seen = bytearray(max(0, last - first))  # 1 for each measured request of a schedule that has begun
         self.measured_seen = 0
         self._measured_open = 0
 
@@ -31,6 +32,8 @@ class Phases:
             if phase == MEASURED:
                 self.measured_seen += 1
                 self._measured_open += 1
+                if self._first >= 0:
+                    self._seen[index - self._first] = 1
         return phase
 
     def end(self, index: int, due: int) -> int:
@@ -51,9 +54,11 @@ class Phases:
             return self.measured_seen >= self.window.count
         return elapsed > self.window.start + self.window.length + _SETTLE
 
-    def open_before(self, last: int) -> bool:
-        """Whether a measured request with an index below `last` is running."""
-        return any(index < last for index, phase in self._assigned.items() if phase == MEASURED)
+    def ended_before(self, last: int) -> bool:
+        """Whether each measured request of a schedule with an index below `last` has begun and ended."""
+        if self._seen.find(0, 0, last - self._first) >= 0:
+            return False
+        return not any(index < last for index, phase in self._assigned.items() if phase == MEASURED)
 
     @property
     def scheduled(self) -> bool:

@@ -18,6 +18,10 @@ MOST_FAILED: Final = 0.01
 """A run is given up when so many have failed and the interval of their share is above 1 %, ten times what the verdict
 allows: looking once a second at so distant a limit gives up no run that would have passed."""
 
+DEPENDENT: Final = 2
+"""Times as many slow requests as independent ones would have to be: near saturation slow ones come together, and the
+interval that decides at the end is wider for it. A burst must not pass for a server that can't keep up."""
+
 _POOLED: Final = ("itl", "chunk_gap", "receive_lag")
 """Metrics with many values a request, whose number at the end nobody knows."""
 
@@ -36,8 +40,8 @@ def certain(recorder: Recorder) -> str:
 def _of(recorder: Recorder, slo: Slo, planned: int) -> str:
     """Say why the objective will be missed, whatever the requests that are left do.
 
-    The lower end of the interval of n values is the r-th smallest (order statistics): it is beyond the limit if more
-    than n - r values are.
+    The lower end of the interval of n independent values is the r-th smallest (order statistics): it is beyond the
+    limit if more than n - r values are. DEPENDENT times as many are asked for.
     """
     if slo.metric == "errors":
         seen = share(recorder.measured.failed, planned)
@@ -47,7 +51,7 @@ def _of(recorder: Recorder, slo: Slo, planned: int) -> str:
         return ""
     low, _ = order_statistic_ranks(max(planned, values.count), slo.quantile)
     beyond = _missing(values, slo)
-    if low is None or beyond <= max(planned, values.count) - low:
+    if low is None or beyond <= DEPENDENT * (max(planned, values.count) - low):
         return ""
     return f"{slo.text} is certain to be missed: {beyond:,} of {planned:,} requests were slower"
 

@@ -53,6 +53,8 @@ def test_an_undecided_objective_asks_for_as_many_requests_as_it_needs() -> None:
     assert (seen.outcome, seen.cause, seen.longer) == (UNJUDGED, SHORT, 4)
     far = judged(valid, report_samples.SAMPLE, gates=(replace(GATE, ok=None, needed=10**9),))
     assert judge(far).longer == 8
+    holds = Check("precision", False, 0.12, 0.05, "share", "the interval holds the limit")
+    assert judge(judged(valid, holds, gates=(replace(GATE, ok=None, needed=10**9),))).longer == 2
 
 
 def test_growth_is_a_server_that_cannot_keep_up_and_decline_a_warm_up_too_short() -> None:

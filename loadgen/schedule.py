@@ -118,7 +118,7 @@ def look_counts(load: Load) -> list[int]:
     Raises UsageError as measured_count does.
     """
     counts = [measured_count(load)]
-    while load.max_duration and 2 * counts[-1] * _SECOND / load.rate <= load.max_duration and counts[-1] < MOST:
+    while load.max_duration and round(2 * counts[-1] * _SECOND / load.rate) <= load.max_duration and counts[-1] < MOST:
         counts.append(2 * counts[-1])
     return counts
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from loadgen.looks import Looking, cut, looks_of
@@ -20,6 +20,7 @@ from loadgen.types import COOLDOWN, MEASURED, WARMUP, Window
 from made_runs import MS, S, plan_of, run_of
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200), st.floats(0.5, 0.999))
 def test_all_looks_together_leave_no_more_outside_than_one(last: int, confidence: float) -> None:
     spent = math.fsum(1 - look_confidence(k, confidence) for k in range(last + 1))
@@ -51,7 +52,9 @@ def test_looking_again_and_again_passes_falsely_and_spending_alpha_does_not() ->
     assert naive > 0.05
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200), st.floats(1, 500), st.integers(2, 40), st.sampled_from(["poisson", "constant", "gamma"]))
+@example(1, 499.99999999999994, 2, "poisson")
 def test_each_look_has_its_exact_rate_and_the_first_is_the_run_without(n: int, rate: float, times: int,
                                                                        law: str) -> None:
     length = n / rate

@@ -115,11 +115,14 @@ def show(comparison: Comparison, form: str, out: str | None) -> None:
 
 def write_files(comparison: Comparison, directory: Path) -> str:
     """Write the files of a comparison and name them; every further form is written here, from the Comparison alone."""
+    from loadgen.cli.page import PAGE
     from loadgen.cli.report import write_whole
+    from loadgen.reports.html.compared import comparison_page
 
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"can't make {directory}: {error.strerror}; write another --out") from None
     write_whole(directory / "comparison.json", json.dumps(comparison.to_json(), indent=2) + "\n")
-    return f"{directory}/  comparison.json"
+    write_whole(directory / PAGE, comparison_page(comparison))
+    return f"{directory}/  comparison.json  {PAGE}"

@@ -14,10 +14,11 @@ from loadgen.cli.export import HELP, export, format_of
 def add_parser(subparsers: Any) -> None:
     """Add `report` to the command line."""
     parser = subparsers.add_parser(
-        "report", help="make the report of a run again from its files",
+        "report", help="make the report of a run, a sweep or a comparison again from its files",
         epilog=HELP,
         description="Read the files of a run, also of one that was killed, and make its numbers and its verdict again.")
-    parser.add_argument("dirs", metavar="RUN_DIR", type=Path, nargs="+", help="directory of a run")
+    parser.add_argument("dirs", metavar="DIR", type=Path, nargs="+",
+                        help="directory of a run, a sweep or a comparison")
     parser.add_argument("--json", action="store_true",
                         help="print summary.json on standard output and nothing else there")
     parser.add_argument("--no-write", action="store_true", help="leave the files of the run as they are")
@@ -44,7 +45,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _report(dir: Path, args: argparse.Namespace) -> int:
-    """Replay a run, rewrite its summary.json and report.html, print the table, and return the verdict's exit code."""
+    """Replay a run, rewrite its summary.json and report.html, print the table, and return the verdict's exit code.
+
+    A directory that holds a sweep or a comparison is reported from that.
+    """
+    from loadgen.cli.answers import answer_of
+
+    report_answer = answer_of(dir)
+    if report_answer is not None:
+        return report_answer(dir, args)
     from loadgen.cli.page import PAGE, write_page
     from loadgen.cli.show import show
     from loadgen.run import read_back

@@ -11,8 +11,11 @@ from pathlib import Path
 
 from loadgen.capacity import Cell, Sweep
 from loadgen.capacity.model import Value
+from loadgen.cli.page import PAGE
+from loadgen.cli.report import write_whole
 from loadgen.cli.show import width_of
 from loadgen.reports import sweep_markdown, sweep_text, sweep_words
+from loadgen.reports.html.sweep import sweep_page
 from loadgen.sweep.campaign import Campaign, Events
 from loadgen.sweep.spec import Spec
 from loadgen.sweep.steps import steps
@@ -24,6 +27,7 @@ def sweep(args: argparse.Namespace, spec: Spec, directory: str) -> int:
     gated = bool(spec.plan.judgement.slo) or spec.goal == "knee"
     campaign = Campaign(spec, place, _events(args.quiet, gated), args.quiet)
     found = campaign.run(steps)
+    write_whole(place / PAGE, sweep_page(found))
     show(found, place, as_json=args.json, markdown=getattr(args, "markdown", False), quiet=args.quiet)
     return found.exit_code
 
@@ -38,7 +42,8 @@ def show(found: Sweep, directory: Path, *, as_json: bool, markdown: bool = False
     if markdown:
         print(sweep_markdown.render(found), end="", file=stream)
     else:
-        sweep_text.write(found, stream, width_of(stream), f"{directory}/  sweep.json  and a directory for each cell")
+        files = f"{directory}/  sweep.json  {PAGE}  and a directory for each cell"
+        sweep_text.write(found, stream, width_of(stream), files)
 
 
 def _events(quiet: bool, gated: bool) -> Events:

@@ -29,7 +29,7 @@ class Ended:
 
 
 class Child:
-    """A run that goes on in another process. It is in a session of its own: Ctrl-C reaches it only through `stop`."""
+    """A run that goes on in another process, in a group of its own: Ctrl-C reaches it only through `stop`."""
 
     def __init__(self, plan: Plan, quiet: bool) -> None:
         """Start it."""
@@ -58,7 +58,7 @@ class Child:
 
 
 def _run(plan: Plan, quiet: bool, telling: Connection) -> None:
-    os.setsid()
+    os.setpgid(0, 0)  # not a session: Linux shares out its processors by session first
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from loadgen.reports.live import choose
     from loadgen.run import execute

@@ -9,8 +9,8 @@ from typing import Final
 
 from loadgen.compare import Measured
 from loadgen.compare.blocks import Blocks, count_for, cut
+from loadgen.readback import replay
 from loadgen.report import Report
-from loadgen.run import replay
 from loadgen.store import RunReader, names
 from loadgen.types import UsageError
 

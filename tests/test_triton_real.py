@@ -66,7 +66,7 @@ def test_every_request_succeeds_and_every_token_is_counted(server: Triton, tmp_p
 
 
 def test_the_report_of_the_files_knows_the_server_too(server: Triton, tmp_path: Path) -> None:
-    from loadgen.run import replay
+    from loadgen.readback import replay
 
     result = measured(server, tmp_path / "run", "grpc", "--model", "llm")
     assert replay(tmp_path / "run").server == result.summary["server"]

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from loadgen.histogram import Histogram
+from loadgen.readback import read_back
 from loadgen.result import Requests, Result
 from loadgen.rows import Batch
-from loadgen.run import read_back
 from loadgen.store import RunWriter
 from loadgen.types import ClockSample, Health, Row
 from made_runs import MS, S, run_of, window_of

@@ -31,7 +31,7 @@ def export(dirs: Sequence[Path], format: Format, out: Path | None) -> None:
     Raises UsageError before anything is read if the format and the place don't fit, and for a directory without a run.
     """
     _check(dirs, format, out)
-    from loadgen.run import read_back
+    from loadgen.readback import read_back
 
     results = [read_back(dir, name) for dir, name in zip(dirs, names_of(dirs), strict=True)]
     if format.form == FILES:

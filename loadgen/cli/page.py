@@ -43,7 +43,7 @@ def add_page(report: Report, directory: Path) -> None:
 
     try:
         with stoppable():
-            from loadgen.run import read_back
+            from loadgen.readback import read_back
 
             write_page(replace(read_back(directory), report=report))
     except (UsageError, Stopped) as error:

@@ -56,7 +56,7 @@ def _report(dir: Path, args: argparse.Namespace) -> int:
         return report_answer(dir, args)
     from loadgen.cli.page import PAGE, write_page
     from loadgen.cli.show import show
-    from loadgen.run import read_back
+    from loadgen.readback import read_back
 
     result = read_back(dir)
     if not args.no_write:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from agreement import scrape
-from conftest import Start
 from servers import ServerProcess
 
+from conftest import Start
 from tests.runs import LIMIT, Run, command
 
 pytestmark = pytest.mark.real

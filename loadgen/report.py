@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 SCHEMA: Final = 1
+PAGE: Final = "report.html"
+"""The page of a run, a sweep or a comparison, in its directory."""
 _MAPPINGS: Final = ("requests", "rates", "client", "schedule", "window", "provenance", "plan", "server")
 PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999, "p99.99": 0.9999}
 

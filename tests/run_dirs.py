@@ -17,7 +17,8 @@ from loadgen.types import Health, Row, Window
 from tests.made_runs import recorded, run_of, window_of
 
 PLAN = Plan(Target("vllm", ("http://127.0.0.1:8000",), "m"),
-            Load(rate=60.0, duration=Duration(6 * SECOND), warmup=Duration(2 * SECOND)), Workload("100", "20"))
+            load=Load(rate=60.0, duration=Duration(6 * SECOND), warmup=Duration(2 * SECOND)),
+            workload=Workload("100", "20"))
 
 
 def with_(plan: Plan, **tables: dict[str, Any]) -> Plan:

@@ -127,7 +127,7 @@ def test_a_run_directory_runs_again_with_the_key_of_the_environment(
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    ([], "no command was given; there are run, sweep, report, mock"),
+    ([], "no command was given; there are run, sweep, report, compare"),
     (["rnu"], "unknown command 'rnu'; did you mean run?"),
     (["--ratee"], "unknown flag --ratee"),
     (["run", "--raet", "5"], "unknown flag --raet; did you mean --rate?"),
@@ -135,7 +135,7 @@ def test_a_run_directory_runs_again_with_the_key_of_the_environment(
     (["mock", "--itll", "5ms"], "unknown flag --itll; did you mean --itl?"),
     (["run", "a.toml", "b.toml"], "unexpected argument 'b.toml'"),
     (["run", "--rate"], "argument --rate: expected one argument"),
-    (["report"], "the following arguments are required: RUN_DIR"),
+    (["report"], "the following arguments are required: DIR"),
     (["run", "--rate", "abc"], "--rate: 'abc' is no rate: write a positive number"),
     (["run", "--rate", "0"], "--rate: '0' is no rate"),
     (["run", "--rate", "-1"], "--rate: '-1' is no rate"),

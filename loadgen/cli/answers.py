@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from loadgen.cli.page import PAGE
 from loadgen.cli.report import write_whole
+from loadgen.report import PAGE
 from loadgen.types import UsageError
 
 

@@ -31,8 +31,9 @@ class Job:
 
 def execute(job: Job) -> int:
     """Make the run in this process, print its table, write its page, and return its exit code."""
-    from loadgen.cli.page import PAGE, add_page
+    from loadgen.cli.page import add_page
     from loadgen.cli.show import show
+    from loadgen.report import PAGE
     from loadgen.reports.live import choose
     from loadgen.run import execute
 

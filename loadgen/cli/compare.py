@@ -115,8 +115,8 @@ def show(comparison: Comparison, form: str, out: str | None) -> None:
 
 def write_files(comparison: Comparison, directory: Path) -> str:
     """Write the files of a comparison and name them; every further form is written here, from the Comparison alone."""
-    from loadgen.cli.page import PAGE
     from loadgen.cli.report import write_whole
+    from loadgen.report import PAGE
     from loadgen.reports.html.compared import comparison_page
 
     try:

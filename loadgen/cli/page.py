@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from loadgen.report import PAGE
 
 if TYPE_CHECKING:
     from loadgen.report import Report
     from loadgen.result import Result
 
-PAGE: Final = "report.html"
 
 
 class Stopped(BaseException):

@@ -54,9 +54,10 @@ def _report(dir: Path, args: argparse.Namespace) -> int:
     report_answer = answer_of(dir)
     if report_answer is not None:
         return report_answer(dir, args)
-    from loadgen.cli.page import PAGE, write_page
+    from loadgen.cli.page import write_page
     from loadgen.cli.show import show
     from loadgen.readback import read_back
+    from loadgen.report import PAGE
 
     result = read_back(dir)
     if not args.no_write:

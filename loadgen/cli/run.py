@@ -88,8 +88,9 @@ def run(args: argparse.Namespace) -> int:
 
         return run(args)
     plan = plan_of(args)
-    from loadgen.cli.page import PAGE, add_page
+    from loadgen.cli.page import add_page
     from loadgen.cli.show import show
+    from loadgen.report import PAGE
     from loadgen.reports.live import choose
     from loadgen.run import execute
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from loadgen.capacity import Cell, Sweep
 from loadgen.capacity.model import Value
-from loadgen.cli.page import PAGE
 from loadgen.cli.report import write_whole
 from loadgen.cli.show import width_of
+from loadgen.report import PAGE
 from loadgen.reports import sweep_markdown, sweep_text, sweep_words
 from loadgen.reports.html.sweep import sweep_page
 from loadgen.sweep.campaign import Campaign, Events

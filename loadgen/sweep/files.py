@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from loadgen.capacity.model import Sweep
+from loadgen.report import PAGE
 from loadgen.sweep.spec import Spec, differences
 from loadgen.types import UsageError
 
 SWEEP: Final = "sweep.json"
+_OURS: Final = (f"{SWEEP}.part", PAGE)
 _CELL: Final = re.compile(r"\d{3,}-")
 
 
@@ -62,7 +64,7 @@ def claim(directory: Path, spec: Spec) -> bool:
         if other:
             raise UsageError("\n".join([f"{directory} holds another sweep: give another --out, or the same flags",
                                         *other]))
-    elif any(not (path.is_dir() and _CELL.match(path.name)) and path.name != f"{SWEEP}.part" for path in inside):
+    elif any(not (path.is_dir() and _CELL.match(path.name)) and path.name not in _OURS for path in inside):
         raise UsageError(f"{directory} holds files that are no sweep: give another --out")
     return not inside
 

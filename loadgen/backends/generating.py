@@ -13,6 +13,10 @@ from loadgen.backends.errors import reason
 from loadgen.protocols.local.jobs import Job, Jobs
 
 
+class ModelLostError(Exception):
+    """The model can't answer anything any more: its process has no reason to live on."""
+
+
 class Model(Protocol):
     """What this module knows of a local backend."""
 
@@ -164,7 +168,10 @@ class Streamer:
 
 
 async def serve_async(jobs: Jobs, most: int, answer: Callable[[Job], Awaitable[None]]) -> None:
-    """Run `answer` for each job as it comes, at most `most` at a time (0: any number), until the queue is closed."""
+    """Run `answer` for each job as it comes, at most `most` at a time (0: any number), until the queue is closed.
+
+    A failure of `answer` is that of its job, but for ModelLostError, which is raised.
+    """
     loop, changed = asyncio.get_running_loop(), asyncio.Event()
 
     def wake() -> None:
@@ -172,12 +179,15 @@ async def serve_async(jobs: Jobs, most: int, answer: Callable[[Job], Awaitable[N
 
     jobs.listen(wake)
     running: set[asyncio.Task[None]] = set()
+    lost: list[BaseException] = []
 
     def ended(task: asyncio.Task[None]) -> None:
         running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            lost.append(error)
         changed.set()
 
-    while not jobs.closed:
+    while not jobs.closed and not lost:
         changed.clear()
         for job in jobs.take(most - len(running) if most else 1 << 30, wait=False):
             task = asyncio.ensure_future(_guarded(answer, job))
@@ -187,11 +197,15 @@ async def serve_async(jobs: Jobs, most: int, answer: Callable[[Job], Awaitable[N
     jobs.listen(lambda: None)
     for task in running:
         task.cancel()
+    if lost:
+        raise lost[0]
 
 
 async def _guarded(answer: Callable[[Job], Awaitable[None]], job: Job) -> None:
     try:
         await answer(job)
+    except ModelLostError:
+        raise
     except Exception as error:
         job.fail("backend", reason(error), type(error).__name__)
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.metadata
+import os
 from collections.abc import Mapping
-from time import time_ns
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from loadgen.backends import hf_loading as loading
-from loadgen.backends.generating import serve_async
 from loadgen.backends.local import LocalBackend
+from loadgen.backends.vllm_requests import Requests
 from loadgen.protocols.local.jobs import Job, Jobs
 from loadgen.types import UsageError
 
-_SECOND = 1_000_000_000
-_TIMES = (("server_queue", "queued_ts", "scheduled_ts"), ("server_prefill", "scheduled_ts", "first_token_ts"),
-          ("server_decode", "first_token_ts", "last_token_ts"))
-"""Our metrics, and the instants of vLLM's RequestStateStats that they lie between (s, one clock)."""
+SETTINGS: Final = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
+"""Environment variables of vLLM and its libraries, where the user set none: it tells nobody, and loads nothing down."""
 
 
 class VLLMOffline(LocalBackend):
@@ -40,11 +37,14 @@ class VLLMOffline(LocalBackend):
         super().__init__(path, max_seq_len, tokenizer_only, generation_kwargs, model_kwargs, trust_remote_code,
                          batch_size, max_out_len)
         loading.need(path, "vllm", extra="vllm")
+        for name, value in SETTINGS.items():
+            os.environ.setdefault(name, value)
         self.endpoint = endpoint
         given = {"dtype": dtype, "max_model_len": max_seq_len, "max_num_seqs": batch_size}
         arguments = {**{name: value for name, value in given.items() if value}, **self.model_kwargs, **(engine or {}),
                      "model": path, "trust_remote_code": trust_remote_code}
         self._load_tokenizer()
+        self._check_sampling()
         self.engine = _start(path, arguments)
         config = self.engine.vllm_config
         self.max_seq_len = config.model_config.max_model_len
@@ -57,42 +57,28 @@ class VLLMOffline(LocalBackend):
     def _load_tokenizer(self) -> None:
         self.tokenizer = loading.load_tokenizer(self.path, {}, self.trust_remote_code, chat=self.endpoint == "chat")
 
-    def serve(self, jobs: Jobs) -> None:
+    def _check_sampling(self) -> None:
         try:
-            asyncio.run(serve_async(jobs, 0, self.answer))
+            self.sampling_of(Job(0, "", 1, {}, lambda job, reason, failure: None))
+        except Exception as error:  # vLLM has exceptions of its own for it
+            raise UsageError(f"generation_kwargs, which are vLLM's SamplingParams: {loading.first_line(error)}"
+                             ) from error
+
+    def serve(self, jobs: Jobs) -> None:
+        import uvloop  # as vLLM's own server does
+
+        requests = Requests(self.engine, self.prompt_of, self.sampling_of, self.max_seq_len)
+        try:
+            uvloop.run(requests.serve(jobs))
         finally:
             self.engine.shutdown()
 
-    async def answer(self, job: Job) -> None:
-        """Ask the engine for one job, and stamp what it yields."""
-        prompt = self.prompt_of(job)
-        if prompt is None:
-            return
-        name = str(id(job))
-        reason, stats = "", None
-        async for output in self.engine.generate(prompt, self._sampling(job), name):
-            at = time_ns()
-            made = output.outputs[0]
-            ids = list(made.token_ids)
-            if len(ids) == 1 and not job.counts:
-                job.token(ids[0], at)
-            elif ids:
-                job.tokens(ids, at)
-            job.input_tokens = len(output.prompt_token_ids or ())
-            reason, stats = made.finish_reason or "", output.metrics
-            if job.dropped:
-                await self.engine.abort(name)
-                break
-        _take_stats(job, stats)
-        job.end(reason)
+    def prompt_of(self, job: Job) -> dict[str, Any]:
+        """Return the prompt of a job as vLLM takes it. Raises ValueError if it can't be made."""
+        return {"prompt_token_ids": loading.ids_of(self.tokenizer, job.input, chat=self.endpoint == "chat")}
 
-    def prompt_of(self, job: Job) -> Any:
-        """Return the prompt of a job as vLLM takes it; None if it is too long, which the job was told then."""
-        ids = loading.ids_of(self.tokenizer, job.input, chat=self.endpoint == "chat")
-        job.input_tokens = len(ids)
-        return {"prompt_token_ids": ids} if loading.fits(job, self.max_seq_len) else None
-
-    def _sampling(self, job: Job) -> Any:
+    def sampling_of(self, job: Job) -> Any:
+        """Return the SamplingParams of a job."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -104,7 +90,7 @@ class VLLMOffline(LocalBackend):
     async def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
         """Yield the token ids of an answer as the engine makes them."""
         job = Job(0, input, max_out_len, kwargs, lambda job, reason, failure: None)
-        async for output in self.engine.generate(self.prompt_of(job), self._sampling(job), str(id(job))):
+        async for output in self.engine.generate(self.prompt_of(job), self.sampling_of(job), str(id(job))):
             yield list(output.outputs[0].token_ids)
 
     def facts(self) -> dict[str, Any]:
@@ -129,14 +115,3 @@ def _device() -> str:
     from vllm.platforms import current_platform
 
     return str(current_platform.get_device_name() if current_platform.is_cuda() else current_platform.device_type)
-
-
-def _take_stats(job: Job, stats: Any) -> None:
-    """Take over the engine's own times and its count of tokens, where it gives them."""
-    if stats is None:
-        return
-    job.usage = stats.num_generation_tokens
-    for name, begin, end in _TIMES:
-        first, last = getattr(stats, begin, 0), getattr(stats, end, 0)
-        if first and last:
-            job.server[name] = max(0, round((last - first) * _SECOND))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import threading
@@ -68,7 +69,7 @@ class Host:
         while self._next() is not None:
             self._say(Facts(self._facts()))
         self._jobs.close()
-        timer = threading.Timer(_FAREWELL, os._exit, (0,))
+        timer = threading.Timer(_FAREWELL, _leave, (0,))
         timer.daemon = True
         timer.start()
 
@@ -119,10 +120,21 @@ def main() -> None:
     """Serve the desk and the senders at the two sockets whose descriptors are the arguments."""
     os.nice(_NICE)
     control, listening = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
-    code = Host(control, listening).run()
+    try:
+        code = Host(control, listening).run()
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    _leave(code)
+
+
+def _leave(code: int) -> None:
+    """End now: threads of an engine that never end must not keep the process, nor its processes outlive it."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # threads of engines that never end must not keep the process
+    if os.getpgrp() == os.getpid():  # as ModelProcess starts it
+        os.killpg(0, signal.SIGKILL)
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -18,15 +18,15 @@ _SECOND = 1_000_000_000
 
 
 class Job:
-    """One request, from its arrival to its end. Not for several threads, but for `dropped`.
+    """One request, from its arrival to its end. Not for several threads, but for `drop`.
 
     `input` is a text, a list of token ids, or a list of messages; `limit` the most tokens to make; `options` are
     generation options of this request alone. A token event is noted by `token` or `piece`, which stamp it, or by
     `whole` for an answer that came in one piece; then `end` or `fail`, once.
     """
 
-    __slots__ = ("_ended", "began", "counts", "dropped", "ids", "input", "input_tokens", "limit", "number", "options",
-                 "pieces", "received", "server", "stamps", "text", "usage")
+    __slots__ = ("_ended", "began", "counts", "dropped", "ids", "input", "input_tokens", "limit", "number", "on_drop",
+                 "options", "pieces", "received", "server", "stamps", "text", "usage")
 
     def __init__(self, number: int, input: Any, limit: int, options: Mapping[str, Any],
                  ended: Callable[[Job, str, Failure | None], None]) -> None:
@@ -37,6 +37,7 @@ class Job:
         self.received = monotonic_ns()
         self.began = ABSENT  # when the model took it up
         self.dropped = False  # nobody waits for it any more
+        self.on_drop: Callable[[], None] | None = None  # called then, from another thread
         self.stamps = array("q")  # CLOCK_REALTIME ns
         self.counts = array("q")  # tokens of each event, where not every event has one
         self.ids: list[int] = []
@@ -46,6 +47,12 @@ class Job:
         self.usage = ABSENT  # output tokens as the model itself counts them
         self.server: dict[str, int] = {}  # times of the model in ns, by the name of their metric
         self._ended: Callable[[Job, str, Failure | None], None] | None = ended
+
+    def drop(self) -> None:
+        """Say, from any thread, that nobody waits for it any more."""
+        self.dropped = True
+        if (on_drop := self.on_drop) is not None:
+            on_drop()
 
     def begin(self) -> None:
         """Note that the model takes the job up: its time in the queue is over."""

@@ -64,13 +64,13 @@ class _Peer:
             for message in frames.feed(data):
                 self._take(message)
         for job in list(self._open.values()):  # its sender has gone
-            job.dropped = True
+            job.drop()
 
     def _take(self, message: Ask | Drop) -> None:
         if isinstance(message, Drop):
             job = self._open.get(message.number)
             if job is not None:
-                job.dropped = True
+                job.drop()
             return
         asked = msgspec.json.decode(message.data)
         job = Job(message.number, asked["input"], asked["limit"], asked["options"], self._ended)

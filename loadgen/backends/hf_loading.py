@@ -73,7 +73,7 @@ def load_processor(path: str, kwargs: Mapping[str, Any], trusted: bool) -> Any:
         raise explained(error, path, trusted, f"{path} has no processor that can be loaded") from error
     if not hasattr(processor, "image_processor"):
         raise UsageError(f"{path} has no processor of images: it is no vision-language model (a text model: "
-                         "--backend hf)")
+                         "the backend without -vl)")
     processor.tokenizer.padding_side = "left"
     if processor.tokenizer.pad_token is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
@@ -113,11 +113,12 @@ KINDS: Final = {
 """What to say of a model that one of transformers' Auto classes does not take."""
 
 
-def explained(error: Exception, path: str, trusted: bool, words: str) -> UsageError:
-    """Return the UsageError for what transformers raised while it loaded something."""
+def explained(error: Exception, path: str, trusted: bool, words: str, said: str = "") -> UsageError:
+    """Return the UsageError for what a library raised while it loaded something; `said` is in place of its first line.
+    """
     if not trusted and "trust_remote_code" in str(error):
         return UsageError(f"{path} brings code of its own: add --trust-remote-code if you trust where it comes from")
-    return UsageError(f"{words}: {first_line(error)}")
+    return UsageError(f"{words}: {said or first_line(error)}")
 
 
 def first_line(error: Exception) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import importlib.metadata
 import os
 from collections.abc import Mapping
@@ -102,13 +104,31 @@ def _start(path: str, arguments: Mapping[str, Any]) -> Any:
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.v1.engine.async_llm import AsyncLLM
 
+    known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
+    for name in arguments:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f": did you mean {near[0]}?" if near else ": leave it out"
+            raise UsageError(f"--engine {name}: vLLM {importlib.metadata.version('vllm')} has no such argument{hint}")
     try:
-        return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
-    except TypeError as error:
-        raise UsageError(f"--engine: vLLM takes no such argument: {loading.first_line(error)}") from error
+        engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
     except Exception as error:
         raise loading.explained(error, path, bool(arguments["trust_remote_code"]),
-                                f"vLLM can't load {path}") from error
+                                f"vLLM can't load {path} with these arguments", said=_said(error)) from error
+    if not hasattr(engine, "renderer"):
+        engine.shutdown()
+        raise UsageError(f"vLLM {importlib.metadata.version('vllm')} is too old for this backend, whose prompts it "
+                         "has to render: install vLLM 0.32 or newer")
+    return engine
+
+
+def _said(error: Exception) -> str:
+    """Return the message of what vLLM raised: of pydantic's errors, each; of others, the first line, with its type."""
+    errors = getattr(error, "errors", None)
+    if callable(errors):
+        return "; ".join(f"{'.'.join(map(str, one['loc']))} {one['msg']}".strip() for one in errors())
+    line = loading.first_line(error)
+    return f"{type(error).__name__}: {line}" if isinstance(error, TypeError | KeyError) else line
 
 
 def _device() -> str:

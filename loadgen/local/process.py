@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -20,6 +21,8 @@ from loadgen.types import UsageError
 _READ_SIZE = 1 << 16
 _PATIENCE = 10.0  # s for an answer about facts, and for the process to end by itself
 _LAST_WORDS = 600  # characters of its output that are shown when it died
+_ERROR = re.compile(r"(?:^|\s)(?:\w+\.)*[A-Z]\w*(?:Error|Exception): .+$", re.MULTILINE)
+"""The last line of a traceback, which a log may have put something in front of."""
 
 
 class ModelProcess:
@@ -48,7 +51,7 @@ class ModelProcess:
         if isinstance(told, Loaded):
             return told
         if isinstance(told, Refused) and not told.bug:
-            raise UsageError(told.why)
+            raise UsageError(told.why + self._cause(told.why))
         why = told.why if isinstance(told, Refused) else f"it ended while it loaded{self._how()}"
         raise UsageError(f"the model can't be loaded: {why}\n{self._last_words()}")
 
@@ -99,6 +102,11 @@ class ModelProcess:
         except subprocess.TimeoutExpired:
             return ""
         return f" (killed by {signal.Signals(-code).name}: out of memory?)" if code < 0 else f" (exit code {code})"
+
+    def _cause(self, why: str) -> str:
+        """Return the first error that was printed, if `why` does not say it: of an engine's own process, say."""
+        found = _ERROR.search(self.log.read_text(errors="replace"))
+        return f"\n  {found[0].strip()}" if found and found[0].strip() not in why else ""
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace")[-_LAST_WORDS:].splitlines()

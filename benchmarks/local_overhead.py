@@ -1,4 +1,4 @@
-"""What does measuring a local model cost? Tokens per second of a run against those of a bare `generate` loop."""
+"""What does measuring a local model cost? Tokens per second of a run against those of a bare loop over its library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import table
+from benchmarks import table, vllm_loop
 from benchmarks.arguments import duration, numbers
 from benchmarks.clients import MeasurementError
 
@@ -26,6 +26,8 @@ NOTES = (
     "ratio: loadgen's tokens per second over bare's, median of the rounds; a round is both, one after the other, in "
     "turning order. least, largest: of the rounds.",
     "loadgen: a closed loop of two batches, so that one always waits; tokens by the instants at which they were made.",
+    "vllm-offline: batch is the number of requests that are kept going, on both sides; bare is a loop over AsyncLLM "
+    "that looks at each token.",
 )
 LATENCIES = ("itl.p50", "itl.p99", "ttft.p50")
 NICE = 5  # as the process of a model has it
@@ -75,18 +77,21 @@ def _environment(args: argparse.Namespace) -> dict[str, str]:
 def _bare(args: argparse.Namespace, path: str, size: int) -> float:
     command = [sys.executable, "-m", "benchmarks.local_overhead", "--loop", "--path", path, "--batches", str(size),
                "--output-tokens", str(args.output_tokens), "--input-tokens", str(args.input_tokens), "--duration",
-               f"{args.duration // 1000}us", "--device", args.device]
+               f"{args.duration // 1000}us", "--device", args.device, "--backend", args.backend]
     done = subprocess.run(command, env=_environment(args), capture_output=True, text=True, check=False)
     if done.returncode:
         raise MeasurementError(f"the bare loop failed: {done.stderr[-500:]}")
-    return float(done.stdout)
+    return float(done.stdout.split()[-1])  # vLLM prints much before
 
 
 def _loadgen(args: argparse.Namespace, path: str, size: int, out: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "loadgen", "run", "--backend", "hf", "--path", path, "--batch-size", str(size),
-               "--concurrency", str(2 * size), "--duration", f"{args.duration // 1000}us", "--warmup", "2s",
-               "--output-tokens", str(args.output_tokens), "--input-tokens", str(args.input_tokens), "--out", str(out),
-               "--no-cooldown", "--quiet", *(["--device", args.device] if args.device else [])]
+    offline = args.backend != "hf"
+    command = [sys.executable, "-m", "loadgen", "run", "--backend", args.backend, "--path", path, "--batch-size",
+               str(size), "--concurrency", str(size if offline else 2 * size), "--duration",
+               f"{args.duration // 1000}us", "--warmup", "2s", "--output-tokens", str(args.output_tokens),
+               "--input-tokens", str(args.input_tokens), "--out", str(out), "--no-cooldown", "--quiet",
+               *(["--device", args.device] if args.device else []),
+               *(["--engine", "enforce_eager=true"] if offline else [])]
     done = subprocess.run(command, env=_environment(args), capture_output=True, text=True, check=False)
     if not (out / "summary.json").exists():
         raise MeasurementError(f"the run failed: {done.stderr[-500:]}")
@@ -129,6 +134,7 @@ def loop(args: argparse.Namespace) -> float:
 def main() -> int:
     """Print the table; returns 1 if something could not be measured."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backend", choices=("hf", "vllm-offline"), default="hf", help="whose models (hf)")
     parser.add_argument("--path", default="", metavar="DIR", help="model (a tiny one of random weights)")
     parser.add_argument("--batches", type=numbers, default=(1.0, 4.0), metavar="N,N", help="batch sizes (1,4)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of each batch size (5)")
@@ -141,7 +147,8 @@ def main() -> int:
     table.add_arguments(parser)
     args = parser.parse_args()
     if args.loop:
-        print(loop(args))
+        print(loop(args) if args.backend == "hf" else vllm_loop.loop(
+            args.path, int(args.batches[0]), args.input_tokens, args.output_tokens, args.duration / 1e9, NICE))
         return 0
     try:
         table.show(measure(args), args)

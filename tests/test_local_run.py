@@ -205,14 +205,15 @@ def test_a_model_that_can_not_be_loaded_says_why(models: Path, name: str, words:
     assert not result.dir.exists()
 
 
-def test_ctrl_c_ends_a_model_that_is_loading(models: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_model_that_is_loading_ends_with_the_desk(models: Path, tmp_path: Path, number: int, code: int) -> None:
     sign = tmp_path / "sign"
     process = subprocess.Popen(command(models, "LoadsForEver", tmp_path / "run", "--requests", "5"),
                                stderr=subprocess.PIPE, env={**os.environ, "SIGN": str(sign)})
     pid = wait_for_file(sign)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=LIMIT)
-    assert process.returncode == 130, err
+    assert process.returncode == code, err
     assert gone(pid)
 
 

@@ -46,6 +46,7 @@ class Host:
         if not isinstance(order, Load):
             return 0
         started = monotonic_ns()
+        threading.Thread(target=self._leave_with_desk, name="loading", daemon=True).start()
         try:
             plan = planfile.from_dict({"target": order.target, "model": order.model})
             self._backend = registry.load_local(plan.target, plan.model)
@@ -61,6 +62,15 @@ class Host:
         threading.Thread(target=self._answer_desk, args=(order.try_first,), name="desk", daemon=True).start()
         self._backend.serve(self._jobs)
         return 0
+
+    def _leave_with_desk(self) -> None:
+        """End with the desk also while the model loads, which may take minutes."""
+        try:
+            there = self._control.recv(1, socket.MSG_PEEK)
+        except OSError:
+            there = b""
+        if not there and self._backend is None:
+            _leave(0)
 
     def _answer_desk(self, try_first: bool) -> None:
         """Try the model, say that it is loaded, then tell facts when asked, and end with the desk."""

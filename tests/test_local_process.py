@@ -1,0 +1,105 @@
+"""The process of a model whose engine has processes of its own: why that could not start, and what is left of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from loadgen.local.control import Load
+from loadgen.local.process import ModelProcess
+from loadgen.types import UsageError
+from tests.runs import LIMIT
+
+ENGINE = '''
+import subprocess, sys
+from loadgen import LocalBackend
+from loadgen.types import UsageError
+
+
+class Breaks(LocalBackend):
+    """Its engine is a process, which prints why it can't start into the log; what loadgen is told says nothing."""
+
+    def __init__(self, path="", **kwargs):
+        code = "raise OSError('the weights are half a file')"
+        subprocess.run([sys.executable, "-c", code])
+        raise UsageError("the engine did not start, see above")
+
+    def generate(self, input, max_out_len, **kwargs):
+        yield "x"
+
+
+class Says(Breaks):
+    def __init__(self, path="", **kwargs):
+        print("OSError: no such weights", flush=True)
+        raise UsageError("OSError: no such weights")
+
+
+class Leaves(Breaks):
+    """Its engine outlives whoever started it, unless it is killed."""
+
+    def __init__(self, path="", **kwargs):
+        self.engine = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+
+    def facts(self):
+        return {"engine": self.engine.pid}
+'''
+
+
+def gone(pid: int) -> bool:
+    """Wait until a process has ended."""
+    limit = time.monotonic() + LIMIT
+    while time.monotonic() < limit:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "engine.py"
+    path.write_text(ENGINE)
+    return path
+
+
+def refused(file: Path, name: str) -> str:
+    process = ModelProcess()
+    try:
+        with pytest.raises(UsageError) as caught:
+            process.load(Load({"backend": f"{file}:{name}"}, {}))
+        return str(caught.value)
+    finally:
+        process.end()
+
+
+def test_why_an_engine_did_not_start_is_looked_up_in_what_it_printed(file: Path) -> None:
+    assert refused(file, "Breaks") == "the engine did not start, see above\n  OSError: the weights are half a file"
+
+
+def test_what_was_said_already_is_not_said_twice(file: Path) -> None:
+    assert refused(file, "Says") == "OSError: no such weights"
+
+
+DESK = '''
+import os, signal, sys
+from loadgen.local.control import Load
+from loadgen.local.process import ModelProcess
+
+loaded = ModelProcess().load(Load({"backend": sys.argv[1]}, {}, try_first=False))
+print(loaded.facts["engine"], flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+'''
+
+
+def test_an_engine_does_not_outlive_a_desk_that_was_killed(file: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", DESK, f"{file}:Leaves"], stdout=subprocess.PIPE, check=False)
+    assert done.returncode == -9
+    assert gone(int(done.stdout))

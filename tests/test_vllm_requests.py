@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from loadgen.backends.generating import ModelLostError
-from loadgen.backends.vllm_requests import Requests
+from loadgen.backends.vllm_requests import Requests, sampling_options
 from loadgen.protocols.local.jobs import Job, Jobs
 from loadgen.types import ABSENT, Failure
 
@@ -221,3 +221,16 @@ def test_a_dead_engine_ends_serving_and_leaves_no_job_unanswered_for() -> None:
 
     with pytest.raises(ModelLostError, match="EngineCore encountered"):
         serve(Dying({}), [1], [2])
+
+
+def test_answers_are_as_long_as_asked_unless_they_may_end_by_themselves() -> None:
+    forced = {"temperature": 0, "ignore_eos": True, "min_tokens": 8, "max_tokens": 8}
+    assert sampling_options({"temperature": 0, "seed": None}, 8) == forced
+    assert sampling_options({"ignore_eos": False}, 8) == {"ignore_eos": False, "max_tokens": 8}
+    assert sampling_options({"n": 1}, 8)["n"] == 1
+
+
+@pytest.mark.parametrize("name, value", [("max_tokens", 1), ("n", 2), ("output_kind", 0)])
+def test_options_that_measuring_sets_itself_are_refused_by_name(name: str, value: int) -> None:
+    with pytest.raises(ValueError, match=f"{name}: "):
+        sampling_options({name: value}, 8)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 
 from loadgen.backends import hf_loading as loading
 from loadgen.backends.local import LocalBackend
-from loadgen.backends.vllm_requests import Requests
+from loadgen.backends.vllm_requests import Requests, sampling_options
 from loadgen.protocols.local.jobs import Job, Jobs
 from loadgen.types import UsageError
 
@@ -84,10 +84,8 @@ class VLLMOffline(LocalBackend):
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        options = {**self.generation_kwargs, **job.options}
-        if options.get("ignore_eos", True):
-            options |= {"ignore_eos": True, "min_tokens": job.limit}
-        return SamplingParams(**{**options, "max_tokens": job.limit, "output_kind": RequestOutputKind.DELTA})
+        options = sampling_options({**self.generation_kwargs, **job.options}, job.limit)
+        return SamplingParams(**options, output_kind=RequestOutputKind.DELTA)
 
     async def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
         """Yield the token ids of an answer as the engine makes them."""

@@ -16,6 +16,12 @@ _SECOND = 1_000_000_000
 _TIMES: Final = (("server_queue", "queued_ts", "scheduled_ts"), ("server_prefill", "scheduled_ts", "first_token_ts"),
                  ("server_decode", "first_token_ts", "last_token_ts"))
 """Our metrics, and the instants of vLLM's RequestStateStats that they lie between (s, one clock)."""
+REFUSED: Final = {
+    "max_tokens": "the length of answers is --output-tokens (max_out_len in a config file): leave it out",
+    "n": "each prompt is asked once: give --requests a multiple of the prompts instead",
+    "output_kind": "tokens are taken as they come: leave it out",
+}
+"""SamplingParams that measuring has to set, and what to write instead."""
 
 
 class Engine(Protocol):
@@ -103,6 +109,20 @@ class Requests:
         if made is not None:
             take_stats(job, stats)
             job.end(made.finish_reason or "")
+
+
+def sampling_options(given: Mapping[str, Any], limit: int) -> dict[str, Any]:
+    """Return the arguments of SamplingParams for an answer of `limit` tokens; of as many, unless `ignore_eos` is false.
+
+    Raises ValueError for those that measuring forbids.
+    """
+    for name, reason in REFUSED.items():
+        if given.get(name) is not None and (name, given[name]) != ("n", 1):
+            raise ValueError(f"{name}: {reason}")
+    options = {name: value for name, value in given.items() if value is not None}
+    if options.get("ignore_eos", True):
+        options |= {"ignore_eos": True, "min_tokens": limit}
+    return {**options, "max_tokens": limit}
 
 
 def take_stats(job: Job, stats: Any) -> None:

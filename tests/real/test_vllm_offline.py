@@ -28,7 +28,7 @@ CONTEXT = 4096
 DISTURBED = {"lag", "loop_stall", "steady_state", "little", "duration", "sample_size", "precision"}
 """Checks that fail on a busy machine, or because a run is as short as a test's."""
 MS = 1_000_000
-MARK = "LOADGEN_TEST_RUN"
+ROOT = Path(__file__).parent.parent.parent
 Command = Callable[..., list[str]]
 
 
@@ -44,9 +44,9 @@ def offline(vllm_env: Path) -> Command:
     return command
 
 
-def environment(dir: Path) -> dict[str, str]:
-    """The environment of a run, by which processes_of knows what it started."""
-    return {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", MARK: str(dir)}
+def surroundings(dir: Path) -> dict[str, Any]:
+    """Where and in what environment a run is made: in a directory by which processes_of knows what it started."""
+    return {"cwd": dir.parent, "env": {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "PYTHONPATH": str(ROOT)}}
 
 
 def processes_of(dir: Path) -> dict[int, str]:
@@ -54,8 +54,7 @@ def processes_of(dir: Path) -> dict[int, str]:
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            mine = f"{MARK}={dir}".encode() in (folder / "environ").read_bytes().split(b"\0")
-            if mine:
+            if (folder / "cwd").readlink() == dir.parent:
                 found[int(folder.name)] = (folder / "comm").read_text().strip()
         except OSError:  # it has ended meanwhile
             continue
@@ -64,8 +63,8 @@ def processes_of(dir: Path) -> dict[int, str]:
 
 def finished(command: list[str], dir: Path) -> Run:
     """Run a command to its end."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE, env=environment(dir),
-                          check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE, check=False,
+                          **surroundings(dir))
     return Run(done.returncode, done.stdout, done.stderr, dir)
 
 
@@ -176,7 +175,7 @@ SMALL, LARGE = picture(56, 56), picture(224, 224)
 PICTURES = [
     {"prompt": "ba ko ri", "images": [SMALL], "max_tokens": 16},
     {"prompt": "ba ko ri", "images": [LARGE, LARGE], "max_tokens": 16},
-    {"prompt": "ba ko ri", "images": [SMALL, "data:image/png;base64,AAAA"], "max_tokens": 16},
+    {"prompt": "ba ko ri", "images": [SMALL, LARGE[:142]], "max_tokens": 16},  # the beginning of one
     {"prompt": "ba ko ri", "images": [LARGE], "max_tokens": 16},
     {"prompt": "ba ko ri", "max_tokens": 16},
 ]
@@ -215,7 +214,7 @@ def going_on(command: list[str], dir: Path) -> Iterator[subprocess.Popen[str]]:
     """Start a run of a minute, and yield its desk when it has been going on for some seconds."""
     with subprocess.Popen([*command, "--rate", "5", "--duration", "60s", "--input-tokens", "20", "--output-tokens",
                            "200"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          env=environment(dir)) as child:
+                          **surroundings(dir)) as child:
         try:
             seconds = dir / "health.jsonl"  # a line or two each second
             wait_until(lambda: child.poll() is not None or (seconds.exists()
@@ -243,7 +242,8 @@ def test_a_dead_engine_ends_the_run_with_a_verdict(offline: Command, model: Path
     result = Run(desk.returncode, out, err, dir)
     requests = result.summary["requests"]
     assert result.code == 3 and "model_lost" in result.failing
-    assert requests["failures"]["model_lost"] >= 1 and requests["sent"] < requests["offered"] == 300
+    assert requests["failures"]["model_lost"] >= 1
+    assert requests["offered"] < 300, "offered to the end of the minute, to nobody"
     assert "EngineDeadError" in (dir / "model.log").read_text()
     assert not processes_of(dir)
 
@@ -253,7 +253,7 @@ def test_nothing_of_the_engine_outlives_its_desk(offline: Command, model: Path, 
                                                  signals: list[signal.Signals]) -> None:
     dir = tmp_path / "run"
     with going_on(offline("vllm-offline", model, dir), dir) as desk:
-        assert len(processes_of(dir)) > 3
+        assert any(name.startswith("VLLM::") for name in processes_of(dir).values())
         for number in signals:
             desk.send_signal(number)
             time.sleep(0.2)  # two at once are one

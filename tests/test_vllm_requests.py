@@ -52,25 +52,41 @@ class EngineGenerateError(Exception):
 class FakeEngine:
     """Answers a prompt whose first id is k with `answers[k]`: lists of ids, an exception, or None, which never ends.
 
-    Id 7 of a prompt stands for an image, and is rendered as `image` tokens.
+    Id 7 of a prompt stands for an image, and is rendered as `image` tokens. An answer ends as `ends` says.
     """
 
     answers: Mapping[int, Sequence[Any]]
     image: int = 3
     stats: bool = True
+    ends: str = "length"
+    rendering: Callable[[], None] | None = None  # called while a prompt is rendered
     errored: bool = False
     asked: list[int] = field(default_factory=list)
     aborted: list[int] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
     waiting: Callable[[], None] = lambda: None
 
     @property
     def renderer(self) -> FakeEngine:
         return self
 
+    @property
+    def mm_processor_cache(self) -> FakeEngine:
+        return self
+
+    def invalidate(self, hash: str) -> None:
+        self.forgotten.append(hash)
+
     async def render_cmpl_async(self, prompts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        return [{"type": "token", "prompt_token_ids": [one for id in prompt["prompt_token_ids"]
-                                                       for one in [id] * (self.image if id == 7 else 1)]}
-                for prompt in prompts]
+        if self.rendering is not None:
+            self.rendering()
+            await asyncio.sleep(0)
+        return [self._rendered(prompt["prompt_token_ids"]) for prompt in prompts]
+
+    def _rendered(self, ids: Sequence[int]) -> dict[str, Any]:
+        whole = [one for id in ids for one in [id] * (self.image if id == 7 else 1)]
+        images = {"mm_hashes": {"image": ["hash of 7"]}} if 7 in ids else {}
+        return {"type": "multimodal" if images else "token", "prompt_token_ids": whole, **images}
 
     async def generate(self, prompt: Any, sampling_params: Any, request_id: str) -> AsyncIterator[Output]:
         kind = prompt["prompt_token_ids"][0]
@@ -86,7 +102,7 @@ class FakeEngine:
                     await asyncio.Event().wait()
                 if stats is not None:
                     stats.num_generation_tokens += len(step)
-                yield Output([Made(step, "length" if step is self.answers[kind][-1] else None)], stats)
+                yield Output([Made(step, self.ends if step is self.answers[kind][-1] else None)], stats)
         except asyncio.CancelledError:
             self.aborted.append(kind)
             raise
@@ -170,12 +186,36 @@ def test_a_prompt_that_is_too_long_with_its_images_is_refused_with_the_numbers()
     engine = FakeEngine({1: [[5]]}, image=96)
     (one,) = serve(engine, [1, 7], limit=4)
     assert one.failure is not None and one.failure.kind == "too_long" and "97 tokens" in one.failure.detail
-    assert engine.asked == []
+    assert engine.asked == [] and engine.forgotten == ["hash of 7"]
 
 
 def test_a_prompt_that_just_fits_is_asked() -> None:
-    (one,) = serve(FakeEngine({1: [[5]]}, image=95), [1, 7], limit=4)
-    assert one.failure is None and one.job.input_tokens == 96
+    engine = FakeEngine({1: [[5]]}, image=95)
+    (one,) = serve(engine, [1, 7], limit=4)
+    assert one.failure is None and one.job.input_tokens == 96 and engine.forgotten == []
+
+
+def test_images_of_a_job_that_was_dropped_while_they_were_rendered_are_forgotten() -> None:
+    """vLLM would send their hashes alone with the next such request, to an engine that never had them."""
+    engine = FakeEngine({1: [[5]], 2: [[5]]})
+    job = Job(0, [1, 7], 4, {}, lambda job, reason, failure: None)
+    engine.rendering = job.drop
+
+    async def ask() -> None:
+        requests = Requests(engine, prompt_of, lambda job: job.limit, MOST)
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.ensure_future(requests.answer(job))
+        engine.rendering = None
+        await requests.answer(Job(1, [2], 4, {}, lambda job, reason, failure: None))
+
+    asyncio.run(ask())
+    assert engine.asked == [2] and engine.forgotten == ["hash of 7"]
+
+
+@pytest.mark.parametrize("reason", ["error", "abort"])
+def test_an_answer_that_the_engine_gave_up_is_a_failure(reason: str) -> None:
+    (one,) = serve(FakeEngine({1: [[5], []]}, ends=reason), [1])
+    assert one.failure is not None and one.failure.kind == "backend" and reason in one.failure.detail
 
 
 def test_a_prompt_that_cannot_be_made_fails_alone() -> None:

@@ -23,6 +23,9 @@ REFUSED: Final = {
 }
 """SamplingParams that measuring has to set, and what to write instead."""
 
+FAILED: Final = ("abort", "error")
+"""Finish reasons of requests that failed in the engine."""
+
 
 class Engine(Protocol):
     """What is used of vLLM's AsyncLLM."""
@@ -89,10 +92,38 @@ class Requests:
         job.input_tokens = len(raw["prompt_token_ids"])
         if not fits(job, self._most):
             return None
-        (prompt,) = await self._engine.renderer.render_cmpl_async([raw])
+        prompt = await self._render(raw)
         job.input_tokens = len(prompt["prompt_token_ids"])  # images have become as many tokens as they take
         job.server["server_preprocess"] = monotonic_ns() - began
-        return prompt if fits(job, self._most) else None
+        if fits(job, self._most):
+            return prompt
+        self._forget(prompt)
+        return None
+
+    async def _render(self, raw: Mapping[str, Any]) -> Any:
+        """Let vLLM make of a prompt what its engine takes; if that is cancelled, forget it when it is made."""
+        rendering = asyncio.ensure_future(self._engine.renderer.render_cmpl_async([raw]))
+        try:
+            (prompt,) = await asyncio.shield(rendering)
+        except asyncio.CancelledError:
+            rendering.add_done_callback(self._forget_made)
+            raise
+        return prompt
+
+    def _forget_made(self, rendering: asyncio.Future[Any]) -> None:
+        if not rendering.cancelled() and rendering.exception() is None:
+            self._forget(*rendering.result())
+
+    def _forget(self, prompt: Mapping[str, Any]) -> None:
+        """Let the renderer forget images that the engine will not get from this prompt.
+
+        It takes those that it has rendered for known to the engine, and would send no data with the next such request.
+        """
+        cache = self._engine.renderer.mm_processor_cache
+        if cache is not None:
+            for hashes in prompt.get("mm_hashes", {}).values():
+                for one in hashes:
+                    cache.invalidate(one)
 
     async def _follow(self, job: Job, prompt: Any) -> None:
         self._count += 1
@@ -106,8 +137,12 @@ class Requests:
             elif ids:
                 job.tokens(ids, at)
             stats = output.metrics
-        if made is not None:
-            take_stats(job, stats)
+        if made is None:
+            raise RuntimeError("vLLM's engine yielded nothing")
+        take_stats(job, stats)
+        if made.finish_reason in FAILED:
+            job.fail("backend", f"vLLM ended the request with {made.finish_reason!r}: model.log may say why")
+        else:
             job.end(made.finish_reason or "")
 
 

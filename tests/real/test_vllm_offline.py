@@ -175,8 +175,9 @@ SMALL, LARGE = picture(56, 56), picture(224, 224)
 PICTURES = [
     {"prompt": "ba ko ri", "images": [SMALL], "max_tokens": 16},
     {"prompt": "ba ko ri", "images": [LARGE, LARGE], "max_tokens": 16},
-    {"prompt": "ba ko ri", "images": [SMALL, LARGE[:142]], "max_tokens": 16},  # the beginning of one
-    {"prompt": "ba ko ri", "images": [LARGE], "max_tokens": 16},
+    {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}
+                                               for url in (SMALL, LARGE[:142])]}], "max_tokens": 16},  # half a picture
+    {"prompt": "ba ko ri", "images": [LARGE], "max_tokens": 16},  # which the engine has not seen, and its renderer has
     {"prompt": "ba ko ri", "max_tokens": 16},
 ]
 

@@ -11,7 +11,7 @@ import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from loadgen.backends import aisbench
@@ -36,6 +36,7 @@ BUILT_IN: Final = {
     "vllm-offline-vl": "loadgen.backends.vllm_offline_vl:VLLMOfflineVL",
 }
 Found = type[ServiceBackend] | type[LocalBackend]
+Made = TypeVar("Made", ServiceBackend, LocalBackend)
 
 
 def names() -> dict[str, str]:
@@ -81,20 +82,23 @@ def is_local(name: str) -> bool:
     return issubclass(find(name), LocalBackend)
 
 
+def _find_local(name: str) -> type[LocalBackend]:
+    found = find(name)
+    if issubclass(found, LocalBackend):
+        return found
+    raise UsageError(f"{name} is a server's backend, and no model that could be loaded here")
+
+
 def make_local(target: Target) -> Local:
     """Make the desk's side of a local backend. Raises UsageError for an endpoint that it does not have."""
-    made = find(target.backend)
-    if not issubclass(made, LocalBackend):
-        raise UsageError(f"{target.backend} is a server's backend, and no model that could be loaded here")
+    made = _find_local(target.backend)
     check_endpoint(made, target.endpoint, target.backend)
     return Local(made, target.endpoint, target.body, target.stream)
 
 
 def load_local(target: Target, model: LocalModel) -> LocalBackend:
     """Load the model of a local backend, in this process. Raises UsageError that says why it can't be."""
-    made = find(target.backend)
-    if not issubclass(made, LocalBackend):
-        raise UsageError(f"{target.backend} is a server's backend, and no model that could be loaded here")
+    made = _find_local(target.backend)
     wanted = {**target.options, **{name: value for name in MODEL_FIELDS if (value := getattr(model, name))}}
     if target.endpoint:
         wanted["endpoint"] = target.endpoint
@@ -106,12 +110,7 @@ def load_local(target: Target, model: LocalModel) -> LocalBackend:
     if foreign:
         raise UsageError(f"the backend {target.backend} takes no {foreign[0]}: it takes "
                          f"{', '.join(sorted(accepted or ()))}")
-    try:
-        backend = made(**wanted)
-    except UsageError:
-        raise
-    except Exception as error:
-        raise UsageError(f"the backend {target.backend} can't be made: {told(error)}") from error
+    backend = _constructed(made, wanted, target.backend)
     if batch_size:  # also of a class whose constructor has no argument for it
         backend.batch_size = batch_size
     return backend
@@ -135,15 +134,20 @@ def make(target: Target, **options: Any) -> ServiceBackend:
         if "endpoint" in wanted and "endpoint" not in accepted:
             raise UsageError(f"the backend {target.backend} has no choice of endpoint: leave --endpoint out")
         wanted = {name: value for name, value in wanted.items() if name in accepted}
-    try:
-        backend = made(**wanted)
-    except UsageError:
-        raise
-    except Exception as error:
-        raise UsageError(f"the backend {target.backend} can't be made: {told(error)}") from error
+    backend = _constructed(made, wanted, target.backend)
     backend.add_headers(target.headers)
     backend.add_body(target.body)
     return backend
+
+
+def _constructed(made: type[Made], wanted: dict[str, Any], name: str) -> Made:
+    """Call a constructor; what it raises but a UsageError becomes one, with the line it came from."""
+    try:
+        return made(**wanted)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"the backend {name} can't be made: {told(error)}") from error
 
 
 def takes(name: str, argument: str) -> bool:

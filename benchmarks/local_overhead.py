@@ -29,6 +29,7 @@ NOTES = (
     "vllm-offline: batch is the number of requests that are kept going, on both sides; bare is a loop over AsyncLLM "
     "that looks at each token.",
 )
+PROMPTS = 512  # made before the loop, asked in turn
 LATENCIES = ("itl.p50", "itl.p99", "ttft.p50")
 NICE = 5  # as the process of a model has it
 
@@ -115,12 +116,12 @@ def loop(args: argparse.Namespace) -> float:
     model = AutoModelForCausalLM.from_pretrained(args.path, dtype="auto").to(device).eval()
     size, tokens = int(args.batches[0]), args.output_tokens
     source = workload.make(plan.Workload(input_tokens=str(args.input_tokens), tokenizer=args.path))
+    prompts = [[{"role": "user", "content": source.request(index).prompt}] for index in range(PROMPTS)]
     made, number, began, until = 0, 0, 0.0, time.monotonic() + 2 + args.duration / 1e9
     with torch.inference_mode():
         while time.monotonic() < until:
-            texts = [[{"role": "user", "content": source.request(number + row).prompt}] for row in range(size)]
-            ids = [tokenizer.apply_chat_template(one, add_generation_prompt=True, tokenize=True, return_dict=False)
-                   for one in texts]
+            ids = [tokenizer.apply_chat_template(prompts[(number + row) % PROMPTS], add_generation_prompt=True,
+                                                 tokenize=True, return_dict=False) for row in range(size)]
             output = model.generate(**tokenizer.pad({"input_ids": ids}, return_tensors="pt").to(device),
                                     max_new_tokens=tokens, min_new_tokens=tokens)
             output.cpu()

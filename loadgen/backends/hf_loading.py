@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +25,11 @@ REFUSED: Final[Mapping[str, str]] = {
 
 
 def need(path: str, *modules: str, extra: str = "hf") -> None:
-    """Raise UsageError if a library is missing, with the extra that brings it, or if there is no such model."""
+    """Raise UsageError if a library is missing, with the extra that brings it, or if there is no such model.
+
+    Nothing is downloaded unless the environment says HF_HUB_OFFLINE=0: a measurement is no time for that.
+    """
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     for module in modules or ("torch", "transformers"):
         if importlib.util.find_spec(module) is None:
             raise UsageError(f"this backend needs {module}, which is not installed: pip install 'loadgen[{extra}]'")

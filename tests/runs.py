@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,3 +65,11 @@ def loadgen(arguments: Sequence[str], dir: Path, env: Mapping[str, str] | None =
 def run(url: str, dir: Path, *flags: str, env: Mapping[str, str] | None = None) -> Run:
     """Make a short run with `command`."""
     return loadgen(command(url, dir, *flags), dir, env)
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds, at most as long as a run may take."""
+    until = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < until, "it never happened"
+        time.sleep(0.02)

@@ -6,8 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from loadgen.cli import main
 from loadgen.cli.ab import plan_of, turns
 from loadgen.comparison import Comparison
 from loadgen.mock.process import MockProcess
-from runs import LIMIT, Run, loadgen
+from runs import LIMIT, Run, loadgen, wait_for
 
 BOTH = ("--base", "http://a:1", "--new", "http://b:2", "--rate", "5", "--duration", "9s")
 LOAD = ("--rate", "50", "--input-tokens", "20", "--output-tokens", "8", "--warmup", "0s", "--no-cooldown", "--no-probe",
@@ -98,13 +97,6 @@ def going(line: list[str]) -> Iterator["subprocess.Popen[str]"]:
     finally:
         process.kill()
         process.communicate()
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < until, "it never happened"
-        time.sleep(0.02)
 
 
 def rows_written(path: Path) -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.mock.process import MockProcess
-from runs import LIMIT, Run, command, loadgen
+from runs import LIMIT, Run, command, loadgen, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds the sender's process id in /proc")
 LONG = ("--requests", "100000", "--rate", "100", "--output-tokens", "20")
@@ -33,13 +33,6 @@ def going(url: str, dir: Path, *flags: str,
     finally:
         process.kill()
         process.communicate()
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < until, "it never happened"
-        time.sleep(0.02)
 
 
 def rows_written(dir: Path) -> int:

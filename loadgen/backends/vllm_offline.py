@@ -15,8 +15,8 @@ from loadgen.backends.vllm_requests import Requests, sampling_options
 from loadgen.protocols.local.jobs import Job, Jobs
 from loadgen.types import UsageError
 
-SETTINGS: Final = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
-"""Environment variables of vLLM and its libraries, where the user set none: it tells nobody, and loads nothing down."""
+SETTINGS: Final = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+"""Environment variables of vLLM and its libraries, where the user set none: it tells nobody."""
 
 
 class VLLMOffline(LocalBackend):

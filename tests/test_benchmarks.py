@@ -137,3 +137,11 @@ def test_the_capacity_benchmark_knows_the_capacity_and_says_what_was_found() -> 
     assert capacity.line(row) == ["3", "61.5", "98", "101.5", "-2.0%", "yes", "11", "1", "92"]
     nothing = {**row, "low": None, "high": None, "off": None, "covers": False, "confidence": 0.0}
     assert capacity.line(nothing)[2:6] == ["-", "-", "-", "no, not confirmed"]
+
+
+def test_local_overhead_holds_turns_of_the_model_against_the_bare_loop() -> None:
+    (row,) = rows_of(benchmark("local_overhead", "--batches", "2", "--output-tokens", "3", "--duration", "2s",
+                               "--json"))
+    assert row["batch"] == 2
+    assert all(ours > 0 and bare > 0 for ours, bare in row["pairs"])
+    assert row["ratio"] == pytest.approx(np.median([bare / ours for ours, bare in row["pairs"]]))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from loadgen.figures import curves, draw
 from loadgen.looks import Look, recorded
@@ -14,14 +14,32 @@ from loadgen.recorder import Recorder
 from loadgen.recorder.estimate import CONFIDENCE
 from loadgen.report import Report
 from loadgen.result import Requests, Result
-from loadgen.store import RunReader
+from loadgen.store import RunReader, names
 from loadgen.summary import build
-from loadgen.types import Window
+from loadgen.types import UsageError, Window
+
+_NEEDED: Final = (("target", "stream"), ("load", "connections"), ("judgement", "slo"), ("resolved", "schedule"),
+                  ("resolved", "provenance"), ("resolved", "window", "start"), ("resolved", "window", "length"),
+                  ("resolved", "window", "count"))
+"""What plan.json says of every run that began."""
 
 
 def opens_each(record: Mapping[str, Any]) -> bool:
     """Say whether each request of a run opened a connection of its own, on purpose; `record` is its plan.json."""
     return bool(record["load"]["connections"] == "new")
+
+
+def record_of(reader: RunReader) -> dict[str, Any]:
+    """Return plan.json of a run. Raises UsageError if there is none, or one that no run wrote."""
+    record = reader.plan()
+    for path in _NEEDED:
+        found: Any = record
+        for key in path:
+            if not isinstance(found, Mapping) or key not in found:
+                raise UsageError(f"{reader.dir / names.PLAN} is no whole plan of a run, it lacks {'.'.join(path)}: it "
+                                 "was written by hand, or the run ended before it began")
+            found = found[key]
+    return record
 
 
 def report_of(recorder: Recorder, record: Mapping[str, Any], interrupted: bool, server: Mapping[str, Any],
@@ -43,7 +61,7 @@ def replay(directory: Path) -> Report:
 def read_back(directory: Path, name: str = "") -> Result:
     """Read a run back from its files alone, as `replay` does. `name` tells it from others (that of the directory)."""
     reader = RunReader(directory)
-    record = reader.plan()
+    record = record_of(reader)
     lines = list(reader.health())
     events = {str(line.get("event")): line for line in lines if isinstance(line, dict)}
     end = events.get("end", {"interrupted": True})  # a run that did not live to say how it ended

@@ -9,7 +9,7 @@ from typing import Final
 
 from loadgen.compare import Measured
 from loadgen.compare.blocks import Blocks, count_for, cut
-from loadgen.readback import replay
+from loadgen.readback import record_of, replay
 from loadgen.report import Report
 from loadgen.store import RunReader, names
 from loadgen.types import UsageError
@@ -42,26 +42,28 @@ def read_sides(base: Sequence[str], new: Sequence[str]) -> tuple[list[Measured],
 def runs_in(path: Path) -> list[Path]:
     """Return the run directories at or below `path`, in order of their names (2 before 10).
 
-    Raises UsageError if there are none.
+    Raises UsageError if there are none, or they can't be looked for.
     """
-    if not path.is_dir():
-        raise UsageError(f"{path} is no directory: write that of a run, or one with runs in it")
-    if _is_run(path):
-        return [path]
-    found = sorted(_below(path, _DEEPEST), key=_natural)
+    try:
+        if not path.is_dir():
+            raise UsageError(f"{path} is no directory: write that of a run, or one with runs in it")
+        found = [path] if is_run(path) else sorted(_below(path, _DEEPEST), key=_natural)
+    except OSError as error:
+        raise UsageError(f"{error.filename or path} can't be read: {error.strerror}") from None
     if not found:
         raise UsageError(f"{path} holds no run: there is no {names.PLAN} and no {names.ROWS} in it or below it")
     return found
 
 
-def _is_run(path: Path) -> bool:
+def is_run(path: Path) -> bool:
+    """Say whether a directory is that of a run, be it a broken one. Raises OSError if it can't be looked into."""
     return any((path / name).is_file() for name in (names.PLAN, names.ROWS, names.ROWS_SO_FAR))
 
 
 def _below(path: Path, depth: int) -> Iterator[Path]:
     for each in path.iterdir():
         if each.is_dir() and not each.is_symlink() and not _ASIDE.search(each.name):
-            if _is_run(each):
+            if is_run(each):
                 yield each
             elif depth > 1:
                 yield from _below(each, depth - 1)
@@ -76,9 +78,7 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 def _report(directory: Path) -> Report:
     """Return the report of a run as it was written; that of a run that did not live to write it is made again."""
     reader = RunReader(directory)
-    plan = reader.plan()
-    if not isinstance(plan.get("load"), dict) or "window" not in plan.get("resolved", {}):
-        raise UsageError(f"{directory / names.PLAN} is no whole plan of a run: the run ended before it began")
+    record_of(reader)
     summary = reader.summary()
     if summary is None:
         return replay(directory)

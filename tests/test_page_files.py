@@ -102,6 +102,26 @@ def test_what_is_newer_or_no_run_is_refused_and_gets_no_page(
     assert not (dir / "report.html").exists()
 
 
+@pytest.mark.parametrize("plan", ['{"schema": 1, "load": {"rate": 1}}', '{"resolved": null}', '{"target": 1}', "{}"])
+@pytest.mark.parametrize("command", ["report", "report --format json", "compare a"])
+def test_a_plan_that_no_run_wrote_is_named(command: str, plan: str, tmp_path: Path,
+                                          capsys: pytest.CaptureFixture[str],
+                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path / "a", [])
+    (tmp_path / "plan.json").write_text(plan)
+    assert main.main([*command.split(), "."]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "plan.json is no whole plan of a run" in err
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["plan.json"]
+
+
+def test_a_directory_that_can_not_be_looked_into_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report("x" * 300) == 2
+    assert "can't be read: File name too long" in capsys.readouterr().err
+
+
 def test_a_page_that_can_not_be_written_is_a_warning_at_the_end_of_a_run(
         tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = written(tmp_path / "a")

@@ -44,3 +44,8 @@ def test_no_run_at_all_is_refused(tmp_path: Path) -> None:
         runs_in(tmp_path)
     with pytest.raises(UsageError, match="is no directory"):
         runs_in(tmp_path / "nowhere")
+
+
+def test_a_path_that_can_not_be_looked_into_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="can't be read: File name too long"):
+        runs_in(tmp_path / ("x" * 300))

@@ -14,8 +14,11 @@ from loadgen.types import UsageError
 
 
 def answer_of(directory: Path) -> Callable[[Path, argparse.Namespace], int] | None:
-    """Return what reports a directory, None if it holds neither a sweep nor a comparison."""
-    return next((report for name, report in REPORTS.items() if (directory / name).is_file()), None)
+    """Return what reports a directory, None if it holds neither a sweep nor a comparison, or can't be looked into."""
+    try:
+        return next((report for name, report in REPORTS.items() if (directory / name).is_file()), None)
+    except OSError:  # who then looks for a run says it
+        return None
 
 
 def _sweep(directory: Path, args: argparse.Namespace) -> int:

@@ -22,10 +22,7 @@ class RunReader:
     def __init__(self, dir: Path) -> None:
         """Open the directory. Raises UsageError if it holds no run, or one of a newer schema."""
         self.dir = dir
-        if not dir.is_dir():
-            raise UsageError(f"{dir} is no directory: write the directory of a run (what --out named)")
-        if not any((dir / name).exists() for name in (names.PLAN, names.ROWS, names.ROWS_SO_FAR)):
-            raise UsageError(f"{dir} holds no run: there is no {names.PLAN} and no {names.ROWS} in it")
+        _look_into(dir)
         for name in (names.PLAN, names.SUMMARY):
             version = (self._json(name) or {}).get("schema", SCHEMA)
             if not isinstance(version, int) or version > SCHEMA:
@@ -89,6 +86,16 @@ class RunReader:
             raise UsageError(f"{path} can't be read: {error.strerror}") from error
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise UsageError(f"{path} is damaged: {error}") from error
+
+
+def _look_into(dir: Path) -> None:
+    try:
+        if not dir.is_dir():
+            raise UsageError(f"{dir} is no directory: write the directory of a run (what --out named)")
+        if not any((dir / name).exists() for name in (names.PLAN, names.ROWS, names.ROWS_SO_FAR)):
+            raise UsageError(f"{dir} holds no run: there is no {names.PLAN} and no {names.ROWS} in it")
+    except OSError as error:
+        raise UsageError(f"{error.filename or dir} can't be read: {error.strerror}") from None
 
 
 def _health(data: dict[str, Any]) -> Health | ClockSample | dict[str, Any]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from loadgen import planfile
 from loadgen.compare import Measured
 from loadgen.compare.blocks import Blocks, count_for, cut
+from loadgen.compare.law import of
+from loadgen.plan import Plan
 from loadgen.readback import record_of, replay
 from loadgen.report import Report
 from loadgen.store import RunReader, names
@@ -19,6 +23,9 @@ _DEEPEST: Final = 3
 
 _ASIDE: Final = re.compile(r"\.(broken|interrupted|gone)-\d+$")
 """What a sweep calls the run of a cell that did not end well and was moved out of the way of the next."""
+
+_OF_A_PAIR: Final = re.compile(r"(base|new)-\d+")
+"""What `loadgen ab` calls its runs."""
 
 
 def read_sides(base: Sequence[str], new: Sequence[str]) -> tuple[list[Measured], list[Measured]]:
@@ -42,7 +49,7 @@ def read_sides(base: Sequence[str], new: Sequence[str]) -> tuple[list[Measured],
 def runs_in(path: Path) -> list[Path]:
     """Return the run directories at or below `path`, in order of their names (2 before 10).
 
-    Raises UsageError if there are none, or they can't be looked for.
+    Raises UsageError if there are none, if they are those of both sides, or if they can't be looked for.
     """
     try:
         if not path.is_dir():
@@ -52,6 +59,11 @@ def runs_in(path: Path) -> list[Path]:
         raise UsageError(f"{error.filename or path} can't be read: {error.strerror}") from None
     if not found:
         raise UsageError(f"{path} holds no run: there is no {names.PLAN} and no {names.ROWS} in it or below it")
+    for folder in dict.fromkeys(each.parent for each in found):
+        of_folder = (_OF_A_PAIR.fullmatch(each.name) for each in found if each.parent == folder)
+        if len({match[1] for match in of_folder if match}) > 1:
+            raise UsageError(f"{folder} holds both sides of a comparison: write --base {folder}/base-* --new "
+                             f"{folder}/new-*")
     return found
 
 
@@ -76,14 +88,19 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 
 def _report(directory: Path) -> Report:
-    """Return the report of a run as it was written; that of a run that did not live to write it is made again."""
+    """Return the report of a run as it was written; that of a run that did not live to write it is made again.
+
+    Its plan is that of plan.json, which knows what was planned for a window that was then closed earlier; what a plan
+    of an older loadgen does not know has its default.
+    """
     reader = RunReader(directory)
-    record_of(reader)
+    plan = record_of(reader)
+    plan |= {name: {**table, **of(plan, name)} for name, table in planfile.to_dict(Plan()).items()}
     summary = reader.summary()
     if summary is None:
-        return replay(directory)
+        return replace(replay(directory), plan=plan)
     try:
-        return Report.from_json(summary)
+        return replace(Report.from_json(summary), plan=plan)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{directory / names.SUMMARY} is no whole summary ({error!r}): "
                          f"loadgen report {directory} makes it again") from None

@@ -128,6 +128,8 @@ def test_a_run_that_only_leaves_its_own_slo_open_is_no_reason_for_doubt(runs: Pa
     ({"target": {"endpoint": "completions"}}, "endpoint: - against completions"),
     ({"target": {"stream": False}}, "stream: True against False"),
     ({"target": {"body": {"temperature": 1}}}, "body: - against {'temperature': 1}"),
+    ({"workload": {"images": "synthetic:64x64"}}, "images: - against synthetic:64x64"),
+    ({"load": {"max_duration": Duration(48 * 10**9)}}, "max_duration: 0s against 48s"),
 ])
 def test_another_load_is_refused_with_the_difference(changes: dict[str, dict[str, object]], said: str, runs: Path,
                                                      tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,19 +1,28 @@
 """What counts as the same load, what is only remarked on, and what a run gives of itself."""
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import report_samples as samples
+from loadgen import planfile
 from loadgen.compare import Measured, cells, rows, sameness
 from loadgen.comparison import Estimate
+from loadgen.plan import Plan
 from loadgen.report import Report
+from loadgen.sides import read_sides
+from run_dirs import write_run
 
 
 def run(dir: str = "a", seed: int = 7, sha256: str = "", load: dict[str, Any] | None = None,
-        workload: dict[str, Any] | None = None, **provenance: Any) -> Measured:
+        workload: dict[str, Any] | None = None, plan: dict[str, dict[str, Any]] | None = None,
+        **provenance: Any) -> Measured:
     report = samples.with_plan(samples.valid, load={"seed": seed, **(load or {})})
+    report = samples.with_plan(report, **(plan or {}))
     return Measured(dir, replace(report, schedule={"sha256": sha256 or f"{seed:06x}"},
                                  provenance={"loadgen": "0.1.0", "workload": workload or {}, **provenance}))
 
@@ -28,9 +37,71 @@ def test_prompts_count_by_their_content_and_not_by_their_file() -> None:
     same = run(workload={"kind": "prompts", "file": "b.jsonl", "sha256": "1"})
     other = run(workload={"kind": "prompts", "file": "a.jsonl", "sha256": "2"})
     assert sameness.differences([one], [same]) == []
-    assert sameness.differences([one], [other]) == ["prompts sha256: 1 against 2"]
-    assert sameness.differences([run(workload={"tokenizer": {"sha256": "1"}})],
-                                [run(workload={"tokenizer": {"sha256": "2"}})]) == ["tokenizer: 1 against 2"]
+    assert sameness.differences([one], [other]) == ["prompts: sha256 1 against sha256 2"]
+
+
+@pytest.mark.parametrize(("key", "described"), [
+    ("prompts", lambda digest: {"sha256": digest}), ("datasets", lambda digest: {"sha256": digest}),
+    ("input_data", lambda digest: {"sha256": digest}), ("images", lambda digest: {"images": {"sha256": digest}}),
+    ("tokenizer", lambda digest: {"tokenizer": {"sha256": digest}}),
+    ("input_tokens", lambda digest: {"input_tokens": {"distribution": "file:a", "sha256": digest}}),
+    ("output_tokens", lambda digest: {"output_tokens": {"distribution": "file:a", "sha256": digest}})])
+def test_a_file_counts_by_its_content_and_not_by_its_name(key: str, described: Callable[[str], dict[str, Any]]) -> None:
+    def asked(name: str, digest: str) -> list[Measured]:
+        return [run(plan={"workload": {key: name}}, workload=described(digest))]
+    assert sameness.differences(asked("a", "1"), asked("b", "1")) == []
+    assert sameness.differences(asked("a", "1"), asked("a", "2")) == [f"{key}: sha256 1 against sha256 2"]
+
+
+FREE = {"target.url", "target.model", "target.api_key", "target.headers", "target.wait_ready", "target.probe",
+        "target.grpc_client", "target.metrics_url", "load.senders"}
+SETTINGS = [(table, key) for table, keys in planfile.to_dict(Plan()).items() for key in keys]
+
+
+@pytest.mark.parametrize(("table", "key"), SETTINGS)
+def test_every_setting_counts_that_is_not_known_to_be_free(table: str, key: str) -> None:
+    found = sameness.differences([run(plan={table: {key: "one"}})], [run(plan={table: {key: "other"}})])
+    assert bool(found) == (table in ("target", "load", "workload", "timeouts") and f"{table}.{key}" not in FREE)
+
+
+def test_what_was_measured_before_a_setting_was_known_had_its_default(tmp_path: Path) -> None:
+    sides = [write_run(tmp_path / name) for name in ("old", "new")]
+    for name in ("plan.json", "summary.json"):
+        data = json.loads((sides[0] / name).read_text())
+        del data.get("plan", data)["workload"]["images_per_request"]
+        del data.get("plan", data)["timeouts"]
+        (sides[0] / name).write_text(json.dumps(data))
+    assert sameness.differences(*read_sides([str(sides[0])], [str(sides[1])])) == []
+
+
+def test_a_model_that_was_loaded_is_remarked_on_and_is_one_a_side() -> None:
+    sides = [[run(plan={"model": {"dtype": dtype}})] for dtype in ("float32", "bfloat16")]
+    assert sameness.differences(*sides) == []
+    assert sameness.remarks(*sides) == ["the model's dtype differs: float32 against bfloat16"]
+    mixed = [run("a", 1, plan={"model": {"dtype": "float32"}}), run("b", 2, plan={"model": {"dtype": "bfloat16"}})]
+    assert sameness.differences(mixed, [run("c", 1), run("d", 2)]) == [
+        "model's dtype within base: bfloat16, float32"]
+
+
+def test_both_servers_on_both_sides_are_no_comparison() -> None:
+    def side(*urls: str) -> list[Measured]:
+        return [run(url, number, plan={"target": {"url": [url]}}) for number, url in enumerate(urls)]
+    assert sameness.differences(side("old", "new"), side("old", "new")) == [
+        "servers: new and old against new and old; name the runs of one server on each side"]
+    assert sameness.differences(side("a", "b"), side("b", "c"))[0].startswith("servers: a and b against b and c")
+    assert sameness.differences(side("old", "old"), side("new", "new")) == []
+    assert sameness.differences(side("host:1", "host:2"), side("host:3", "host:4")) == []
+
+
+def test_runs_of_one_draw_that_closed_at_different_looks_are_comparable() -> None:
+    def closed(sha256: str, length: int) -> Measured:
+        one = run(sha256=sha256, load={"max_duration": "96s"},
+                  plan={"resolved": {"schedule": {"sha256": "planned"}}})
+        return Measured("a", replace(one.report, window={"start": 0, "length": length}))
+    sides = [[closed("early", 6_000_000_000)], [closed("late", 24_000_000_000)]]
+    assert sameness.differences(*sides) == []
+    assert sameness.remarks(*sides) == [
+        "the length of the window, which could be extended, differs: 6s against 24s"]
 
 
 def test_a_difference_within_a_side_is_one_too() -> None:

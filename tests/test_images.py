@@ -103,6 +103,9 @@ def test_a_line_of_a_prompts_file_names_its_own(folder: Path) -> None:
     source = workload.make(plan.Workload(prompts=str(file), output_tokens="4"))
     assert source.request(0).images == (as_url("a.png", folder), "https://host/cat.png")
     assert source.request(1).images == ()
+    before = source.describe()["sha256"]
+    (folder / "a.png").write_bytes((folder / "b.png").read_bytes())
+    assert workload.make(plan.Workload(prompts=str(file))).describe()["sha256"] != before
     file.write_text('{"prompt": "what?", "images": ["none.png"]}\n')
     with pytest.raises(UsageError, match=r"prompts\.jsonl:1: the image none\.png can't be read"):
         workload.make(plan.Workload(prompts=str(file)))

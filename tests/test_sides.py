@@ -46,6 +46,16 @@ def test_no_run_at_all_is_refused(tmp_path: Path) -> None:
         runs_in(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("path", ["", "ab"])
+def test_runs_of_both_sides_are_not_one(tmp_path: Path, path: str) -> None:
+    make(tmp_path / path, "base-1", "base-2", "new-1", "new-2")
+    with pytest.raises(UsageError, match=r"both sides of a comparison: write --base .*/base-\* --new .*/new-\*"):
+        runs_in(tmp_path)
+    (tmp_path / "apart").mkdir()
+    (tmp_path / path / "base-1").rename(tmp_path / "apart" / "base-1")
+    assert runs_in(tmp_path / "apart") == [tmp_path / "apart" / "base-1"]
+
+
 def test_a_path_that_can_not_be_looked_into_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="can't be read: File name too long"):
         runs_in(tmp_path / ("x" * 300))

@@ -50,6 +50,9 @@ def test_lengths_of_a_file_come_in_its_order(tmp_path: Path) -> None:
     file.write_text("5\n\n 6 \n7\n")
     assert drawn(f"file:{file}", 5) == [5, 6, 7, 5, 6]
     assert lengths.parse(f"file:{file}", 1, "input").mean == 6
+    assert lengths.parse(f"file:{file}", 1, "input").describe()["sha256"] == hashlib.sha256(
+        file.read_bytes()).hexdigest()
+    assert "sha256" not in lengths.parse("uniform:1,9", 1, "input").describe()
 
 
 @pytest.mark.parametrize(

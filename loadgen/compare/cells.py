@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from loadgen.compare import sameness
+from loadgen.compare.law import Law, law
 from loadgen.compare.measured import Measured
 
 
@@ -28,7 +28,7 @@ def match(base: Sequence[Measured], new: Sequence[Measured]) -> tuple[list[Pair]
     groups = [_by_law(side) for side in (base, new)]
     if len(groups[0]) == len(groups[1]) == 1:
         return [Pair("", tuple(base), tuple(new))], []
-    laws = {key: sameness.law(runs[0].report) for group in groups for key, runs in group.items()}
+    laws = {key: law(runs[0].report) for group in groups for key, runs in group.items()}
     labels = _labels(laws)
     pairs = [Pair(labels[key], tuple(runs), tuple(groups[1][key])) for key, runs in groups[0].items()
              if key in groups[1]]
@@ -39,11 +39,11 @@ def match(base: Sequence[Measured], new: Sequence[Measured]) -> tuple[list[Pair]
 def _by_law(side: Sequence[Measured]) -> dict[bytes, list[Measured]]:
     groups: dict[bytes, list[Measured]] = {}
     for run in side:
-        groups.setdefault(msgspec.json.encode(sameness.law(run.report), order="deterministic"), []).append(run)
+        groups.setdefault(msgspec.json.encode(law(run.report), order="deterministic"), []).append(run)
     return groups
 
 
-def _labels(laws: Mapping[bytes, sameness.Law]) -> dict[bytes, str]:
+def _labels(laws: Mapping[bytes, Law]) -> dict[bytes, str]:
     """Name each load by what is not the same in all of them: "rate 4, input_tokens 512"."""
     names = dict.fromkeys(name for law in laws.values() for name in law)
     varying = [name for name in names if len({str(law.get(name)) for law in laws.values()}) > 1]

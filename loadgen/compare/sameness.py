@@ -2,42 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
+from loadgen.compare.law import Law, law, of, seeds
 from loadgen.compare.measured import Measured
 from loadgen.report import Report
-
-_LOAD: Final = ("rate", "arrivals", "burstiness", "concurrency", "max_in_flight", "requests", "duration", "warmup",
-                "cooldown", "connections", "retry")
-_TARGET: Final = ("backend", "endpoint", "stream", "body", "options")
-_WORKLOAD: Final = ("input_tokens", "output_tokens", "tokenizer", "input_data", "shapes", "token_ids", "shared_prefix")
-Law = Mapping[str, Any]
-
-
-def law(report: Report) -> dict[str, Any]:
-    """Return everything that decides what is offered but the seeds, by names that a user knows.
-
-    Prompts count by their content (sha256), not by the name of their file.
-    """
-    plan = report.plan
-    found = {key: _of(plan, "load").get(key) for key in _LOAD}
-    found |= {key: _of(plan, "target").get(key) for key in _TARGET}
-    found |= {key: _of(plan, "workload").get(key) for key in _WORKLOAD}
-    described = _of(report.provenance, "workload")
-    for key in ("sha256", "prompts", "form"):
-        if key in described:
-            found[f"prompts {key}" if key == "sha256" else key] = described[key]
-    found["tokenizer"] = _of(described, "tokenizer").get("sha256", found["tokenizer"])
-    return found
-
-
-def seeds(report: Report) -> tuple[Any, ...]:
-    """Return what tells two draws of one law apart: the schedule's digest, the seeds of arrivals and of prompts."""
-    load, workload = _of(report.plan, "load"), _of(report.plan, "workload")
-    seed = load.get("seed", 0)
-    prompts = workload.get("seed")
-    return str(report.schedule.get("sha256", "")), seed, seed if prompts is None else prompts
+from loadgen.units import format_duration
 
 
 def unlike(base: Law, new: Law) -> list[str]:
@@ -54,7 +25,7 @@ def differences(base: Sequence[Measured], new: Sequence[Measured]) -> list[str]:
         found |= dict.fromkeys(f"{line} (both of the base)" for line in unlike(first, law(run.report)))
     for run in new:
         found |= dict.fromkeys(unlike(first, law(run.report)))
-    return [*found, *_draws(base, new), *_mixed(base, "base"), *_mixed(new, "new")]
+    return [*found, *_draws(base, new), *_mixed(base, "base"), *_mixed(new, "new"), *_pooled(base, new)]
 
 
 def _draws(base: Sequence[Measured], new: Sequence[Measured]) -> list[str]:
@@ -74,9 +45,25 @@ def _draws(base: Sequence[Measured], new: Sequence[Measured]) -> list[str]:
     return [f"seed: {seed} against {other_seed}{same}; run both sides with the same seeds"]
 
 
-def _mixed(side: Sequence[Measured], name: str) -> list[str]:
-    models = {_model(run.report) for run in side}
-    return [f"models within {name}: {', '.join(sorted(models))}"] if len(models) > 1 else []
+def _mixed(side: Sequence[Measured], name: str) -> Iterator[str]:
+    """Say where the runs of one side are of several models."""
+    facts: dict[str, Callable[[Report], Any]] = {"models": _model, **_settings(side)}
+    for what, fact in facts.items():
+        values = {str(fact(run.report)) for run in side}
+        if len(values) > 1:
+            yield f"{what} within {name}: {', '.join(sorted(values))}"
+
+
+def _pooled(base: Sequence[Measured], new: Sequence[Measured]) -> list[str]:
+    """Say where a server is on both sides and a side has others too, as if all runs of an A/B comparison were one side.
+
+    Several addresses that no other run has are fine: a server may get another with each start.
+    """
+    sides = [{_url(run.report) for run in side} for side in (base, new)]
+    if not sides[0] & sides[1] or len(sides[0] | sides[1]) == 1:
+        return []
+    return [f"servers: {' and '.join(sorted(sides[0]))} against {' and '.join(sorted(sides[1]))}; name the runs of one "
+            "server on each side"]
 
 
 def remarks(base: Sequence[Measured], new: Sequence[Measured]) -> list[str]:
@@ -86,18 +73,24 @@ def remarks(base: Sequence[Measured], new: Sequence[Measured]) -> list[str]:
         "version of loadgen": lambda report: report.provenance.get("loadgen", ""),
         "platform": lambda report: report.provenance.get("platform", ""),
         "number of senders": lambda report: report.provenance.get("senders", ""),
-        "gRPC client": lambda report: _of(report.plan, "target").get("grpc_client", "")}
+        "gRPC client": lambda report: of(report.plan, "target").get("grpc_client", ""),
+        "set of headers": lambda report: of(report.plan, "target").get("headers", {}),
+        "length of the window, which could be extended,": _extended}
     found = []
-    for name, fact in facts.items():
+    for name, fact in {**facts, **_settings([*base, *new])}.items():
         before, after = (_listed(fact(run.report) for run in side) for side in (base, new))
         if before != after:
-            found.append(f"the {name} differs: {before} against {after}")
+            found.append(f"the {name} differs: {before or '-'} against {after or '-'}")
+    return [*found, *_seeded(base, new)]
+
+
+def _seeded(base: Sequence[Measured], new: Sequence[Measured]) -> list[str]:
     draws = [{seeds(run.report) for run in side} for side in (base, new)]
     if draws[0] != draws[1]:
-        found.append("the seeds of the sides differ: arrivals and prompts are other draws of the same law")
-    elif len(draws[0]) == 1 and len(base) > 1:
-        found.append("all runs have one seed: how much other arrivals and prompts would change is not in the intervals")
-    return found
+        return ["the seeds of the sides differ: arrivals and prompts are other draws of the same law"]
+    if len(draws[0]) == 1 and len(base) > 1:
+        return ["all runs have one seed: how much other arrivals and prompts would change is not in the intervals"]
+    return []
 
 
 def model_of(side: Sequence[Measured]) -> str:
@@ -107,11 +100,29 @@ def model_of(side: Sequence[Measured]) -> str:
 
 def url_of(side: Sequence[Measured]) -> str:
     """Name the addresses of a side."""
-    return _listed(url for run in side for url in _of(run.report.plan, "target").get("url", ()))
+    return _listed(url for run in side for url in of(run.report.plan, "target").get("url", ()))
 
 
 def _model(report: Report) -> str:
-    return str(report.provenance.get("model") or _of(report.plan, "target").get("model", ""))
+    return str(report.provenance.get("model") or of(report.plan, "target").get("model", ""))
+
+
+def _url(report: Report) -> str:
+    return ", ".join(of(report.plan, "target").get("url", ()))
+
+
+def _settings(runs: Iterable[Measured]) -> dict[str, Callable[[Report], Any]]:
+    """Return what reads each setting of a model that was loaded for a run."""
+    def reading(key: str) -> Callable[[Report], Any]:
+        return lambda report: of(report.plan, "model").get(key, "")
+    return {f"model's {key}": reading(key) for run in runs for key in of(run.report.plan, "model")}
+
+
+def _extended(report: Report) -> str:
+    """Return how long the window was where that was decided as the run went, else ""."""
+    if of(report.plan, "load").get("max_duration", "0s") == "0s" or "length" not in report.window:
+        return ""
+    return format_duration(max(0, int(report.window["length"])))
 
 
 def _listed(values: Iterable[Any]) -> str:
@@ -120,8 +131,3 @@ def _listed(values: Iterable[Any]) -> str:
 
 def _said(value: Any) -> str:
     return "-" if value in (None, "", {}, []) else str(value)
-
-
-def _of(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = data.get(key)
-    return found if isinstance(found, Mapping) else {}

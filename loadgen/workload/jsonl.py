@@ -40,7 +40,7 @@ class Prompts:
         self._reader = read or request_of
         self._starts = array("q")
         self._numbers = array("q")  # line numbers, since blank lines are left out
-        self._sha256 = hashlib.sha256()
+        self._sha256 = hashlib.sha256()  # of the file, and of the images that its lines name
         try:
             self._index()
             self._file = path.open("rb")
@@ -58,7 +58,8 @@ class Prompts:
             for number, line in enumerate(file, 1):
                 self._sha256.update(line)
                 if line.strip():
-                    self._read(line, number)
+                    for image in self._read(line, number).images:
+                        self._sha256.update(image.encode())
                     self._starts.append(at)
                     self._numbers.append(number)
                 at += len(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ class Lengths:
     draw: Callable[[np.random.Generator, Array], Array]
     seed: int
     purpose: str
+    sha256: str = ""  # of the file that they are from
     _block: tuple[int, Array] = field(default_factory=lambda: (-1, np.empty(0, np.int64)))
 
     def at(self, index: int) -> int:
@@ -41,7 +43,8 @@ class Lengths:
         return int(self._block[1][offset])
 
     def describe(self) -> dict[str, Any]:
-        return {"distribution": self.text, "mean": self.mean}
+        facts = {"distribution": self.text, "mean": self.mean}
+        return facts | ({"sha256": self.sha256} if self.sha256 else {})
 
 
 def parse(text: str, seed: int, purpose: str) -> Lengths:
@@ -55,8 +58,9 @@ def parse(text: str, seed: int, purpose: str) -> Lengths:
         value = _whole(kind, text, purpose)
         return Lengths(text, value, lambda _, indices: np.full(len(indices), value, np.int64), seed, purpose)
     if kind == "file":
-        values = _read(Path(rest))
-        return Lengths(text, float(values.mean()), lambda _, indices: values[indices % len(values)], seed, purpose)
+        values, digest = _read(Path(rest))
+        return Lengths(text, float(values.mean()), lambda _, indices: values[indices % len(values)], seed, purpose,
+                       digest)
     if kind == "uniform":
         low, high = (_whole(part, text, purpose) for part in _two(rest, text, purpose))
         if low > high:
@@ -104,9 +108,11 @@ def _numbers(rest: str, text: str, purpose: str) -> tuple[float, float]:
     return middle, spread
 
 
-def _read(path: Path) -> Array:
+def _read(path: Path) -> tuple[Array, str]:
+    """Return the lengths of a file, and its sha256."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        content = path.read_bytes()
+        lines = content.decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the lengths file {path} can't be read: {error}") from error
     values = []
@@ -119,7 +125,7 @@ def _read(path: Path) -> Array:
         values.append(int(word))
     if not values:
         raise UsageError(f"the lengths file {path} has no lengths: write a whole number on each line")
-    return np.array(values, np.int64)
+    return np.array(values, np.int64), hashlib.sha256(content).hexdigest()
 
 
 def _wrong(text: str, purpose: str, reason: str) -> UsageError:

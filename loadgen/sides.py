@@ -13,7 +13,7 @@ from loadgen.compare import Measured
 from loadgen.compare.blocks import Blocks, count_for, cut
 from loadgen.compare.law import of
 from loadgen.plan import Plan
-from loadgen.readback import record_of, replay
+from loadgen.readback import opens_each, record_of, replay
 from loadgen.report import Report
 from loadgen.store import RunReader, names
 from loadgen.types import UsageError
@@ -111,4 +111,4 @@ def read_blocks(run: Measured) -> Blocks:
     window, e2e = run.report.window, run.report.metrics.get("e2e")
     length = int(window["length"])
     count = count_for(length, (e2e.mean if e2e else None) or 0.0)
-    return cut(RunReader(Path(run.dir)).rows(), int(window["start"]), length, count)
+    return cut(RunReader(Path(run.dir)).rows(), int(window["start"]), length, count, opens_each(run.report.plan))

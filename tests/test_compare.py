@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -169,12 +170,15 @@ def run() -> list[RowOf]:
     return run_of(50, 20 * S, seed=3)
 
 
-def test_blocks_hold_what_the_recorder_holds(run: list[RowOf]) -> None:
+@pytest.mark.parametrize("fresh", [False, True])
+def test_blocks_hold_what_the_recorder_holds(run: list[RowOf], fresh: bool) -> None:
     length = 20 * S
-    recorder = Recorder(window_of(run, length))
+    run = [replace(one, failure=("timeout" if place % 7 == 0 else ""), held=place % 3 * MS, connect=4000, tls=1000)
+           for place, one in enumerate(run)]
+    recorder = Recorder(window_of(run, length), fresh=fresh)
     recorder.fold(Batch.of(run))
-    cut = blocks_of(run, length)
-    for metric in ("ttft", "itl", "chunk_gap", "tpot", "e2e", "max_gap", "output_tokens", "receive_lag"):
+    cut = blocks.cut([Batch.of(run)], 2 * S, length, 20, fresh)
+    for metric in ("ttft", "itl", "chunk_gap", "tpot", "e2e", "max_gap", "output_tokens", "receive_lag", "lag"):
         whole, known = cut.whole(metric), recorder.metrics[metric]
         assert (whole.count, whole.total, whole.min, whole.max) == (known.count, known.total, known.min, known.max)
         assert np.array_equal(whole.counts, known.counts)

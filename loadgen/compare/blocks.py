@@ -53,8 +53,12 @@ def count_for(length: int, mean_time: float) -> int:
     return max(FEWEST, min(MOST, int(length / mean_time) if mean_time > 0 else MOST))
 
 
-def cut(batches: Iterable[Batch], start: int, length: int, count: int) -> Blocks:
-    """Cut the measured successes into `count` blocks of [start, start + length); what comes later is in the last."""
+def cut(batches: Iterable[Batch], start: int, length: int, count: int, fresh: bool = False) -> Blocks:
+    """Cut a run into `count` blocks of [start, start + length); what comes later is in the last.
+
+    The values are those of the Recorder: of the measured successes, but lag, which is of every measured request that
+    was not held. `fresh`: see recorder.measures.measure.
+    """
     metrics: dict[str, list[Histogram]] = {}
     sums = {name: np.zeros(count) for name in ("output_tokens", "completed")}
 
@@ -64,11 +68,11 @@ def cut(batches: Iterable[Batch], start: int, length: int, count: int) -> Blocks
     for batch in batches:
         tokens = Tokens.of(batch)
         good = np.asarray([not failure for failure in batch.failure], np.bool_)
-        mask = good & (batch.phase == MEASURED)
-        instants = _instants(tokens)
-        for name, samples in measure(batch, tokens).items():
+        measured, instants = batch.phase == MEASURED, _instants(tokens)
+        for name, samples in measure(batch, tokens, fresh).items():
             when = instants[name] if name in instants else batch.due[samples.rows]
-            _record(metrics.setdefault(name, [Histogram() for _ in range(count)]), samples, block(when), mask)
+            _record(metrics.setdefault(name, [Histogram() for _ in range(count)]), samples, block(when),
+                    measured & (batch.held == 0 if name == "lag" else good))
         inside = (tokens.at >= start) & (tokens.at < start + length)
         np.add.at(sums["output_tokens"], block(tokens.at[inside]), tokens.count[inside])
         ended = batch.end[good & (batch.end >= start) & (batch.end < start + length)]

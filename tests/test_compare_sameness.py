@@ -187,6 +187,10 @@ def test_what_is_doubted_of_a_run() -> None:
     assert Measured("a", samples.valid).doubts == ()
     assert Measured("a", samples.invalid).doubts == ("coalesced", "lag")
     assert Measured("a", samples.smoke).doubts == ("duration",)  # its sample size is no matter
+    given_up = replace(samples.valid, verdict=replace(samples.valid.verdict, valid=False, aborted="18 were slower"))
+    assert Measured("a", given_up).doubts == ("given up before its end",)
+    assert Measured("a", replace(given_up, verdict=replace(samples.smoke.verdict, aborted="x"))).doubts == (
+        "given up before its end", "duration")
     full = replace(samples.valid, verdict=replace(samples.valid.verdict, exit_code=3))
     assert Measured("a", full).doubts == ("the files are not whole",)
 

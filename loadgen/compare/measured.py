@@ -30,11 +30,15 @@ class Measured:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """What makes the run INVALID as one of a sample: the checks that failed but those of FORGIVEN."""
+        """What makes the run INVALID as one of a sample: the checks that failed but those of FORGIVEN.
+
+        One that was given up was not offered the load of the others, whatever its checks say.
+        """
         verdict, failing = self.report.verdict, self.describe().failing
         if verdict.valid:
             return ("the files are not whole",) if verdict.exit_code == 3 else ()
-        return tuple(name.replace("_", " ") for name in failing if name not in FORGIVEN)
+        given_up = ("given up before its end",) if verdict.aborted else ()
+        return (*given_up, *(name.replace("_", " ") for name in failing if name not in FORGIVEN))
 
     def estimate(self, metric: str, statistic: str) -> Estimate:
         """Return the run's own value and interval; a bound where it has too few requests, None where it has none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -73,7 +74,8 @@ class Row:
     `base` and `new` are the median of the runs' own values, or that of the only run; `base_runs` and `new_runs` are
     those values, in the order of the side's runs, None where a run can't carry it. `ratio` is new / base, 1 for no
     difference: the Hodges-Lehmann estimate, or that of the block bootstrap if each side has one run, and then it is
-    only indicative. `p` is of the two-sided Mann-Whitney test; `p_adjusted` holds over all rows of its family.
+    only indicative. Against a base of 0 it is infinite: value or `high` is None although there is a confidence. `p` is
+    of the two-sided Mann-Whitney test; `p_adjusted` holds over all rows of its family.
     """
 
     metric: str
@@ -127,7 +129,9 @@ class GateResult:
         """The worst ratio inside the interval, if that is worse than the tolerance allows; else None."""
         end = None if self.ratio is None else self.ratio.high if self.better == "less" else self.ratio.low
         if end is None:
-            return None
+            if self.ratio is None or not self.ratio.confidence:
+                return None
+            end = math.inf
         return end if (end > 1 + self.tolerance if self.better == "less" else end < 1 - self.tolerance) else None
 
 

@@ -80,11 +80,13 @@ def hodges_lehmann(a: Sequence[float], b: Sequence[float], confidence: float = 0
 
     The interval is between the k-th smallest and the k-th largest difference, with the largest k that the Mann-Whitney
     law allows; it has at least `confidence`, and says how much. Source: Hodges & Lehmann 1963; Hollander, Wolfe &
-    Chicken 2014, 4.2 and 4.3. Raises ValueError for an empty sample.
+    Chicken 2014, 4.2 and 4.3. Values may be infinite; equal ones differ by 0. Raises ValueError for an empty sample.
     """
     if not len(a) or not len(b):
         raise ValueError("a sample is empty, so there is no difference")
-    differences = np.sort(np.subtract.outer(np.asarray(b, np.float64), np.asarray(a, np.float64)).ravel())
+    with np.errstate(invalid="ignore"):
+        differences = np.subtract.outer(np.asarray(b, np.float64), np.asarray(a, np.float64)).ravel()
+    differences = np.sort(np.where(np.isnan(differences), 0.0, differences))
     value = float(np.median(differences))
     k, reached = _depth(len(a), len(b), (1 - confidence) / 2)
     if k == 0:
@@ -108,11 +110,13 @@ def _depth(n: int, m: int, tail: float) -> tuple[int, float]:
 def ratio(base: Sequence[float], new: Sequence[float], confidence: float = 0.95) -> Shift:
     """Return the Hodges-Lehmann estimate of new / base: the shift of the logarithms, turned back.
 
-    Raises ValueError for an empty sample or a value that is not positive.
+    Against 0 anything is infinitely more, but 0 itself, which is as much. Raises ValueError for an empty sample or a
+    negative value.
     """
-    if min(*base, *new, 1.0) <= 0:
-        raise ValueError("a ratio needs positive values")
-    shift = hodges_lehmann([math.log(x) for x in base], [math.log(x) for x in new], confidence)
+    if min(*base, *new, 1.0) < 0:
+        raise ValueError("a ratio needs values that are not negative")
+    before, after = ([math.log(x) if x else -math.inf for x in side] for side in (base, new))
+    shift = hodges_lehmann(before, after, confidence)
     low, high = (None if end is None else math.exp(end) for end in (shift.low, shift.high))
     return Shift(math.exp(shift.value), low, high, shift.confidence)
 

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import report_samples as samples
 from loadgen import ranks
-from loadgen.compare import blocks, decide, rows
+from loadgen.compare import Measured, blocks, decide, rows
 from loadgen.compare.gates import read, read_all
 from loadgen.comparison import Cell, Estimate, GateResult, Row, RunOf, Side
 from loadgen.histogram import Histogram
 from loadgen.recorder import Recorder
+from loadgen.reports.compared import cells_of, gate_words
 from loadgen.rows import Batch
 from loadgen.types import Row as RowOf
 from loadgen.types import UsageError
@@ -63,6 +65,8 @@ def test_a_side_is_its_median_run_and_says_how_sure_that_is() -> None:
     assert eight.confidence == pytest.approx(1 - 2 / 256)
     assert rows.centre([Estimate(None), Estimate(None)]) == Estimate(None)
     assert rows.centre([Estimate(3.0), Estimate(2.0, bound=True)]) == Estimate(2.0, bound=True)
+    assert rows.centre([Estimate(3.0), Estimate(None), Estimate(2.0)]) == Estimate(None)  # and no bound
+    assert rows.centre([Estimate(3.0, bound=True), Estimate(None)]) == Estimate(None)
 
 
 @given(st.integers(2, 40))
@@ -143,6 +147,77 @@ def test_a_gate_without_values_is_not_helped_by_more_runs() -> None:
     empty = Row("ttfo", "p99", "ns", "less", Estimate(None), Estimate(None), gated=True, why="a has no ttfo")
     found = decide.decide([cell_of(empty, runs=2)], gates, 0.05)[0]
     assert (found.outcome, found.why, found.missing) == ("unknown", "a has no ttfo", 0)
+
+
+@pytest.mark.parametrize(("values", "missing"), [((3.0, 4.0), 3), ((0.0, 4.0), 3), ((None, 4.0), 0), ((0.0, 0.0), 0)])
+def test_more_runs_help_one_run_a_side_only_if_they_have_values(values: tuple[float | None, float | None],
+                                                               missing: int) -> None:
+    none = Estimate(None)
+    row = Row("ttft", "p99", "ns", "less", none, none, values[:1], values[1:], gated=True, why="why")
+    cell = replace(cell_of(row, runs=1), indicative=True)
+    assert decide.decide([cell], read_all(["ttft.p99"]), 0.05)[0].missing == missing
+
+
+def measured(dir: str, **rates: float) -> Measured:
+    return Measured(dir, replace(samples.valid, rates={**samples.valid.rates, **rates}))
+
+
+def goodputs(base: Sequence[float], new: Sequence[float], strict: bool = False) -> GateResult:
+    """What becomes of a gate on goodput."""
+    gates = read_all(["goodput<-3%"])
+    sides = [[measured(f"{name}{i}", goodput=value) for i, value in enumerate(side)]
+             for name, side in (("a", base), ("b", new))]
+    row = rows.fill(rows.blank((), gates, closed=False)[0], *sides, None)
+    judged = rows.judge([row], 0.05, {"": 0.03})
+    return decide.decide([cell_of(*judged, runs=len(base))], gates, 0.05, strict)[0]
+
+
+GOOD, NONE = (9.0, 9.1, 9.2, 9.3, 9.4), (0.0,) * 5
+
+
+def test_what_fell_to_0_has_regressed_and_what_rose_from_0_has_not() -> None:
+    fell = goodputs(GOOD, NONE)
+    assert (fell.outcome, fell.ratio) == ("regression", Estimate(0.0, 0.0, 0.0, pytest.approx(1 - 8 / 252)))
+    assert gate_words(fell) == ["goodput<-3%", "REGRESSION", "-100 % [-100 %, -100 %]",
+                                "significant, and beyond the tolerance"]
+    mostly = goodputs(GOOD, (0.0, 0.0, 0.0, 0.1, 0.0))
+    assert mostly.outcome == "regression"
+    rose = goodputs(NONE, GOOD)
+    assert (rose.outcome, rose.why) == ("pass", "better")
+    assert rose.ratio == Estimate(None, None, None, pytest.approx(1 - 8 / 252))
+    assert goodputs(NONE, GOOD, strict=True).outcome == "pass"
+
+
+def test_a_gap_that_rose_from_0_has_regressed() -> None:
+    gates = read_all(["itl.p50"])
+    made = Row("itl", "p50", "ns", "less", rows.centre([Estimate(v) for v in NONE]),
+               rows.centre([Estimate(v) for v in GOOD]), NONE, GOOD, Estimate(None, confidence=0.968),
+               ranks.mann_whitney(NONE, GOOD), gated=True)
+    row = rows.judge([made], 0.05, {"": 0.03})[0]
+    assert row.verdict == "worse"
+    assert cells_of(row, False, 0.05)[5:7] == ("from 0", "")
+    found = decide.decide([cell_of(row)], gates, 0.05)[0]
+    assert gate_words(found) == ["itl.p50>3%", "REGRESSION", "significant, and from 0"]
+
+
+def test_0_on_both_sides_tells_nothing() -> None:
+    found = goodputs(NONE, NONE)
+    assert (found.outcome, found.missing) == ("unknown", 0)
+    assert found.why == "goodput is 0 in all runs, so there is no change to tell"
+
+
+def test_strict_proves_nothing_where_the_base_is_0_in_a_run() -> None:
+    gates = read_all(["itl.p50"])
+    base = (0.0, *GOOD[1:])
+    shift = rows._finite(ranks.ratio(base, GOOD))
+    assert shift.high is None
+    row = Row("itl", "p50", "ns", "less", Estimate(9.1), Estimate(9.2), base, GOOD, shift, 0.5, 0.5, "same", gated=True)
+    assert decide.decide([cell_of(row)], gates, 0.05)[0].outcome == "pass"
+    strict = decide.decide([cell_of(row)], gates, 0.05, strict=True)[0]
+    assert (strict.outcome, strict.missing) == ("unknown", 0)
+    assert gate_words(decide.decide([cell_of(row)], gates, 0.05)[0])[2].endswith("unbounded], any not ruled out")
+    fell = goodputs(GOOD, (0.0, 0.0, 9.2, 9.3, 9.5), strict=True)
+    assert (fell.outcome, fell.missing) == ("unknown", 0)
 
 
 def test_strict_guesses_how_many_runs_are_missing() -> None:

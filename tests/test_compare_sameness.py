@@ -10,7 +10,7 @@ import pytest
 
 import report_samples as samples
 from loadgen import planfile
-from loadgen.compare import Measured, cells, rows, sameness
+from loadgen.compare import Measured, cells, sameness
 from loadgen.comparison import Estimate
 from loadgen.plan import Plan
 from loadgen.report import Report
@@ -165,15 +165,6 @@ def test_a_run_gives_values_bounds_and_nothing() -> None:
     assert one.estimate("ttft", "p99.99") == one.estimate("ttfo", "p50") == Estimate(None)
     assert one.estimate("output_tokens", "") == Estimate(1276.0)
     assert one.estimate("nothing", "") == Estimate(None)
-
-
-def test_a_value_of_nothing_has_no_ratio() -> None:
-    idle = replace(samples.valid, rates={**samples.valid.rates, "output_tokens": 0.0})
-    row = rows.blank(["output_tokens"], (), closed=True)[0]
-    found = rows.fill(row, [Measured("a", samples.valid)], [Measured("b", idle)], None)
-    assert (found.p, found.verdict, found.why) == (None, "unknown", "output_tokens of b is 0, which has no ratio")
-    absent = rows.fill(replace(row, metric="goodput"), [Measured("a", samples.empty)], [Measured("b", idle)], None)
-    assert absent.why == "a has no goodput"
 
 
 def test_a_run_says_why_it_has_no_value() -> None:

@@ -123,8 +123,18 @@ def test_an_empty_sample_is_an_error(bad: tuple[list[float], list[float]]) -> No
     for test in (mann_whitney, hodges_lehmann):
         with pytest.raises(ValueError, match="empty"):
             test(*bad)
-    with pytest.raises(ValueError, match="positive"):
-        ratio([0.0], [1.0])
+    with pytest.raises(ValueError, match="negative"):
+        ratio([-1.0], [1.0])
+
+
+def test_a_ratio_with_0_is_0_infinite_or_1() -> None:
+    some, none = [9.0, 9.1, 9.2, 9.3, 9.4], [0.0] * 5
+    assert ratio(some, none) == (0.0, 0.0, 0.0, pytest.approx(1 - 8 / 252))
+    assert ratio(none, some)[:3] == (math.inf, math.inf, math.inf)
+    assert ratio(none, none)[:3] == (1.0, 1.0, 1.0)
+    one_is = ratio([0.0, *some[1:]], some)
+    assert (one_is.value, one_is.high) == (pytest.approx(1.0, rel=0.02), math.inf)
+    assert 0.9 < (one_is.low or 0.0) < 1
 
 
 def test_holm_as_published() -> None:

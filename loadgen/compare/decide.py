@@ -42,11 +42,13 @@ def _decided(gate: Gate, cell: Cell, row: Row, alpha: float, family: int) -> Gat
     result = GateResult(gate.text, gate.name, gate.tolerance, "pass", "", cell.label, ratio=row.ratio,
                         better=gate.better)
     if row.verdict == "unknown":
-        few = cell.indicative or row.p is not None  # else something is missing that more runs don't bring
+        values = (*row.base_runs, *row.new_runs)
+        few = None not in values and any(values)  # else something is missing that more runs don't bring
         missing = missing_runs(len(cell.base.runs), len(cell.new.runs), alpha, family) if few else 0
         return replace(result, outcome="unknown", why=row.why, missing=missing)
     if row.verdict == "worse":
-        return replace(result, outcome="regression", why="significant, and beyond the tolerance")
+        far = "beyond the tolerance" if row.ratio is not None and row.ratio.value is not None else "from 0"
+        return replace(result, outcome="regression", why=f"significant, and {far}")
     if row.p_adjusted is not None and row.p_adjusted > alpha:
         return replace(result, why="no significant difference")
     return replace(result, why="better" if row.verdict == "better" else "within the tolerance")
@@ -56,15 +58,17 @@ def _proven(result: GateResult, runs: int) -> GateResult:
     """Turn a pass into "can't tell" where the interval reaches beyond the tolerance.
 
     How many runs are missing is a guess: an interval narrows with the root of their number. Where the change itself is
-    beyond the tolerance, no number is known.
+    beyond the tolerance, or an end is 0 or infinite, no number is known.
     """
     beyond = result.not_ruled_out
-    if result.outcome != "pass" or beyond is None or result.ratio is None or result.ratio.value is None:
+    if result.outcome != "pass" or beyond is None:
         return result
-    sign = 1 if result.better == "less" else -1
-    now, limit = (sign * math.log(value) for value in (result.ratio.value, 1 + sign * result.tolerance))
-    half = sign * math.log(beyond) - now
-    missing = math.ceil(runs * (half / (limit - now)) ** 2) - runs if now < limit else 0
+    missing, value = 0, result.ratio.value if result.ratio is not None else None
+    if value and 0 < beyond < math.inf:
+        sign = 1 if result.better == "less" else -1
+        now, limit = (sign * math.log(ratio) for ratio in (value, 1 + sign * result.tolerance))
+        half = sign * math.log(beyond) - now
+        missing = math.ceil(runs * (half / (limit - now)) ** 2) - runs if now < limit else 0
     return replace(result, outcome="unknown", why="the interval reaches beyond the tolerance", missing=missing)
 
 

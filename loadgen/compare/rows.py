@@ -52,27 +52,34 @@ def fill(row: Row, base: Sequence[Measured], new: Sequence[Measured], bootstrap:
     for run, value in zip([*base, *new], [*values[0], *values[1]], strict=True):
         if value is None:
             return replace(row, why=run.lacks(row.metric, row.statistic, PERCENTILES.get(row.statistic)))
-        if value <= 0:
-            return replace(row, why=f"{row.name} of {run.dir} is 0, which has no ratio")
+    if not any((*values[0], *values[1])):
+        return replace(row, why=f"{row.name} is 0 in all runs, so there is no change to tell")
     before, after = ([float(value) for value in side if value is not None] for side in values)
     if bootstrap is not None:
         return replace(row, ratio=bootstrap(row.metric, row.statistic), why="one run a side")
     shift = ranks.ratio(before, after, CONFIDENCE)
-    return replace(row, ratio=Estimate(*shift), p=ranks.mann_whitney(before, after))
+    return replace(row, ratio=_finite(shift), p=ranks.mann_whitney(before, after))
+
+
+def _finite(shift: ranks.Shift) -> Estimate:
+    """Return a ratio with None for what is infinite, since the base is 0 there."""
+    value, low, high = (None if part == math.inf else part for part in shift[:3])
+    return Estimate(value, low, high, shift.confidence)
 
 
 def centre(estimates: Sequence[Estimate]) -> Estimate:
     """Return the median of the runs' values with an interval for it; of one run its own value and interval.
 
     From 6 runs on the interval has 95 %; below, it is the range of the runs, which holds the median with
-    1 - 2^(1 - n). Source: order statistics, David & Nagaraja 7.1. Where a run has only a bound, so has the side.
+    1 - 2^(1 - n). Source: order statistics, David & Nagaraja 7.1. Where a run has only a bound, so has the side; where
+    one has nothing, the side has nothing.
     """
     if len(estimates) == 1:
         return estimates[0]
     values = sorted(one.value for one in estimates if one.value is not None)
-    if not values:
+    if len(values) < len(estimates) or not values:
         return Estimate(None)
-    if any(one.bound or one.value is None for one in estimates):
+    if any(one.bound for one in estimates):
         return Estimate(min(values), bound=True)
     n = len(values)
     low, high = order_statistic_ranks(n, 0.5, CONFIDENCE)
@@ -93,7 +100,7 @@ def judge(rows: Sequence[Row], alpha: float, tolerances: Mapping[str, float]) ->
 
 
 def _judged(row: Row, alpha: float, tolerance: float, family: int) -> Row:
-    if row.p_adjusted is None or row.ratio is None or row.ratio.value is None:
+    if row.p_adjusted is None or row.ratio is None:
         return row
     n, m = len(row.base_runs), len(row.new_runs)
     missing = ranks.missing_runs(n, m, alpha, family)
@@ -101,7 +108,7 @@ def _judged(row: Row, alpha: float, tolerance: float, family: int) -> Row:
         others = f" with {family} rows tested together" if family > 1 else ""
         return replace(row, why=f"{n} + {m} runs can't be significant{others}: {n + missing} + {m + missing} can")
     verdict: Verdict = "same"
-    change = row.ratio.value - 1
+    change = math.inf if row.ratio.value is None else row.ratio.value - 1
     if row.p_adjusted <= alpha and abs(change) > tolerance:
         verdict = "worse" if (change > 0) == (row.better == "less") else "better"
     return replace(row, verdict=verdict)

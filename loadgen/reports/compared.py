@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -65,14 +66,15 @@ def cells_of(row: Row, indicative: bool, alpha: float) -> tuple[str, ...]:
 def _change(row: Row, told: bool) -> tuple[str, str]:
     """Write the change, "~" where none can be told from chance and "?" where nothing can be told, and its interval."""
     ratio = row.ratio
-    if ratio is None or ratio.value is None:
+    if ratio is None:
         return _UNKNOWN, ""
-    return (percent(ratio.value) if told else _SAME if row.verdict == "same" else _UNKNOWN,
-            _ends(ratio) if ratio.confidence else "")
+    change = "from 0" if ratio.value is None else percent(ratio.value)
+    return (change if told else _SAME if row.verdict == "same" else _UNKNOWN,
+            _ends(ratio) if ratio.confidence and ratio.value is not None else "")
 
 
 def _ends(ratio: Estimate) -> str:
-    return f"[{', '.join(percent(end) for end in (ratio.low, ratio.high) if end is not None)}]"
+    return f"[{', '.join('unbounded' if end is None else percent(end) for end in (ratio.low, ratio.high))}]"
 
 
 def percent(ratio: float) -> str:
@@ -97,8 +99,9 @@ def gate_words(gate: GateResult) -> list[str]:
     change = ""
     if gate.ratio is not None and gate.ratio.value is not None:
         change = percent(gate.ratio.value) + (f" {_ends(gate.ratio)}" if gate.ratio.confidence else "")
-    if gate.outcome == "pass" and gate.not_ruled_out is not None:
-        change += f", {percent(gate.not_ruled_out)} not ruled out"
+    worst = gate.not_ruled_out
+    if gate.outcome == "pass" and worst is not None:
+        change += f", {'any' if worst == math.inf else percent(worst)} not ruled out"
     outcome = {"pass": "pass", "regression": "REGRESSION", "unknown": "CAN'T TELL"}[gate.outcome]
     missing = f"{gate.missing} more run{'s' if gate.missing > 1 else ''} a side" if gate.missing else ""
     name = f"{clean(gate.cell)}: {gate.text}" if gate.cell else gate.text

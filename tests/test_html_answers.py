@@ -52,6 +52,13 @@ def test_a_comparison_draws_what_changed_and_both_sides() -> None:
     assert [trace["name"] for trace in ttft["data"]] == ["base", "new"]  # type: ignore[attr-defined]
 
 
+def test_curves_of_long_paths_are_told_apart() -> None:
+    cell = comparison_samples.regression.cells[0]
+    sides = [replace(side, label=f"runs/{'x' * 80}/{name}") for side, name in ((cell.base, "a"), (cell.new, "b"))]
+    page = comparison_page(replace(comparison_samples.regression, cells=(replace(cell, base=sides[0], new=sides[1]),)))
+    assert [trace["name"] for trace in check_charts(page)[1]["data"]] == ["base", "new"]  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("name", sweep_samples.ALL)
 def test_every_sweep_makes_a_page(name: str) -> None:
     sweep = sweep_samples.ALL[name]

@@ -52,11 +52,9 @@ def _sections(cell: Cell) -> Iterator[Section]:
                     [one for row in cell.rows if (one := _change(row))])
     if moved:
         yield Section(f"What changed{place}", [moved])
-    # Two runs may be called alike, as in `compare runs/a other/a`.
-    names = (cell.base.label, cell.new.label) if cell.base.label != cell.new.label else ("base", "new")
     curves = {name: [sampled(metric, curve.count, curve.points) for metric, curve in side.curves.items()
                      if curve.unit == "ns"]
-              for name, side in zip(names, (cell.base, cell.new), strict=True)}
+              for name, side in (("base", cell.base), ("new", cell.new))}  # paths are too long for a legend
     yield Section(f"Latency by percentile{place}", overlays(curves, METRICS), "All runs of a side together, on a scale "
                   "on which each mark to the right is ten times rarer.")
 

@@ -261,3 +261,25 @@ def test_a_directory_that_can_not_be_made_is_said(runs: Path, tmp_path: Path,
                                                   capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert "write another --out" in refused(capsys, runs / "one", runs / "other", "--out", tmp_path / "file" / "x")
+
+
+@pytest.mark.parametrize("name", ["comparison.json", "report.html"])
+def test_a_file_that_can_not_be_written_takes_no_answer_away(name: str, runs: Path, tmp_path: Path,
+                                                             capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / name).mkdir()
+    code, out, err = compared(capsys, runs / "base", runs / "slow", "--out", tmp_path, "--fail-on", "itl.p50>3%")
+    assert code == 1
+    assert "REGRESSION   1 of 1 gates failed" in out
+    assert f"warning: there is no {name}: can't write {tmp_path / name}" in err
+    assert len(err.splitlines()) == 1
+    assert (tmp_path / "comparison.json").is_file() == (name == "report.html")
+
+
+def test_the_directory_of_a_run_or_a_sweep_is_kept(runs: Path, tmp_path: Path,
+                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted((runs / "one").iterdir())
+    assert "is the directory of a run" in refused(capsys, runs / "one", runs / "other", "--out", runs / "one")
+    assert sorted((runs / "one").iterdir()) == before
+    (tmp_path / "sweep.json").write_text("{}")
+    assert "is the directory of a sweep" in refused(capsys, runs / "one", runs / "other", "--out", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]

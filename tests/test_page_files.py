@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.cli import main
-from loadgen.cli.page import Stopped, add_page, stoppable
+from loadgen.cli.page import Stopped, add_file, add_page, stoppable
 from loadgen.mock.process import MockProcess
 from loadgen.rows import Batch
 from loadgen.store import RunReader, arrow
@@ -131,6 +131,13 @@ def test_a_page_that_can_not_be_written_is_a_warning_at_the_end_of_a_run(
     assert "warning: there is no report.html" in err
     assert "loadgen report" in err
     assert not list((tmp_path / "a").glob("*.part"))
+
+
+def test_ctrl_c_while_a_file_is_added_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not add_file("report.html", lambda: signal.raise_signal(signal.SIGINT), "Do it again")
+    assert capsys.readouterr().err == (
+        "loadgen: warning: there is no report.html: it was interrupted. Do it again\n")
+    assert add_file("report.html", lambda: None, "")
 
 
 def test_ctrl_c_while_a_page_is_made_is_no_keyboard_interrupt() -> None:

@@ -41,6 +41,18 @@ def test_a_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads(out) == json.loads(json.dumps(COMPARISON.to_json()))
 
 
+def test_an_answer_is_shown_although_its_page_can_not_be_written(tmp_path: Path,
+                                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "report.html").mkdir()
+    (tmp_path / "comparison.json").write_text(json.dumps(COMPARISON.to_json()))
+    code, out, err = tried(capsys, str(tmp_path))
+    assert code == 2 and COMPARISON.cells[0].base.label in out and "can't write" in err
+    (tmp_path / "comparison.json").unlink()
+    files.store(tmp_path, SWEEP)
+    code, out, err = tried(capsys, str(tmp_path))
+    assert code == 2 and "sweep.json" in out and "can't write" in err
+
+
 @pytest.mark.parametrize("name", ["sweep.json", "comparison.json"])
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"schema": 99}'])
 def test_a_file_that_is_damaged_or_newer_is_named(name: str, text: str, tmp_path: Path,

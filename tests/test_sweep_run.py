@@ -68,8 +68,12 @@ def test_a_grid_runs_every_cell_and_a_second_time_none(mock: MockProcess, tmp_pa
     assert all(cell.requests["offered"] == 20 for cell in one.cells)
     assert "DONE" in first.out and first.code == one.exit_code
     before = {name: (dir / name / "summary.json").stat().st_mtime_ns for name in names(dir)}
+    (dir / "report.html").unlink()
+    (dir / "report.html").mkdir()  # so that it can't be written
     again = loadgen([sys.executable, "-m", "loadgen", "sweep", "--resume", str(dir), "--quiet"], dir)
     assert (again.code, again.out) == (first.code, first.out)
+    assert "warning: there is no report.html" in again.err and f"loadgen report {dir}" in again.err
+    (dir / "report.html").rmdir()
     assert {name: (dir / name / "summary.json").stat().st_mtime_ns for name in names(dir)} == before
 
 

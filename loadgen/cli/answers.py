@@ -27,17 +27,18 @@ def _sweep(directory: Path, args: argparse.Namespace) -> int:
     from loadgen.sweep.files import load
 
     found = load(directory)
-    if not args.no_write:
-        write_whole(directory / PAGE, sweep_page(found))
     show(found, directory, as_json=args.json, quiet=True)
+    if not args.no_write:
+        write_whole(directory / PAGE, sweep_page(found), instead="")
     return found.exit_code
 
 
 def _comparison(directory: Path, args: argparse.Namespace) -> int:
-    from loadgen.cli.compare import show
+    from loadgen.cli.compare import COMPARISON, print_it
     from loadgen.comparison import Comparison
+    from loadgen.reports.html.compared import comparison_page
 
-    path = directory / "comparison.json"
+    path = directory / COMPARISON
     try:
         comparison = Comparison.from_json(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
@@ -46,7 +47,9 @@ def _comparison(directory: Path, args: argparse.Namespace) -> int:
         raise UsageError(f"{path}: {error}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} is damaged ({error}): compare the runs again") from None
-    show(comparison, "json" if args.json else "text", None if args.no_write else str(directory))
+    print_it(comparison, "json" if args.json else "text", None if args.no_write else directory)
+    if not args.no_write:
+        write_whole(directory / PAGE, comparison_page(comparison), instead="")
     return comparison.exit_code
 
 

@@ -7,13 +7,16 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from loadgen.report import PAGE
 from loadgen.types import UsageError
 
 if TYPE_CHECKING:
     from loadgen.compare import Question
     from loadgen.comparison import Comparison
+
+COMPARISON: Final = "comparison.json"
 
 _EPILOG = """\
 A side is a run directory, a directory with run directories in it, or several of either.
@@ -38,7 +41,7 @@ def add_parser(subparsers: Any) -> None:
     add_arguments(parser)
     parser.add_argument("--lax", action="store_true", help="INVALID runs are a warning")
     parser.add_argument("--force", action="store_true", help="compare runs that were not offered the same load")
-    parser.add_argument("--out", metavar="DIR", help="write comparison.json there")
+    parser.add_argument("--out", metavar="DIR", help="write comparison.json and report.html there")
     parser.set_defaults(run=run)
 
 
@@ -59,12 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read both sides, compare, print, and return the exit code."""
     paths = sides_of(args)
+    place = place_of(args.out)
     question = question_of(args, labels=(_label(paths[0]), _label(paths[1])), lax=args.lax, force=args.force)
     from loadgen.compare import compare
     from loadgen.sides import read_blocks, read_sides
 
     comparison = compare(*read_sides(*paths), question, read_blocks)
-    show(comparison, args.format, args.out)
+    show(comparison, args.format, place)
     return comparison.exit_code
 
 
@@ -99,30 +103,57 @@ def question_of(args: argparse.Namespace, **settings: Any) -> Question:
                     **settings)
 
 
-def show(comparison: Comparison, form: str, out: str | None) -> None:
-    """Print a comparison in the form that was asked for, and write its files if there is a directory for them."""
+def place_of(out: str | None) -> Path | None:
+    """Make the directory that --out names, if it does. Raise UsageError if it can't be made, or is of something else.
+    """
+    from loadgen.sides import is_run
+    from loadgen.sweep.files import SWEEP
+
+    if out is None:
+        return None
+    place = Path(out)
+    try:
+        if is_run(place) or (place / SWEEP).is_file():
+            raise UsageError(f"{place} is the directory of a {'run' if is_run(place) else 'sweep'}, whose report would "
+                             "be lost: write another --out")
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"can't make {place}: {error.strerror}; write another --out") from None
+    return place
+
+
+def show(comparison: Comparison, form: str, out: Path | str | None) -> None:
+    """Print a comparison in the form that was asked for, then write its files if there is a directory for them."""
+    print_it(comparison, form, out)
+    if out:
+        add_files(comparison, Path(out))
+
+
+def print_it(comparison: Comparison, form: str, out: Path | str | None) -> None:
+    """Print a comparison, with the names of the files that it has in a directory."""
     from loadgen.cli.show import width_of
     from loadgen.reports import compare_markdown, compare_text
 
-    files = write_files(comparison, Path(out)) if out else ""
     if form == "json":
         print(json.dumps(comparison.to_json(), indent=2))
     elif form == "markdown":
         print(compare_markdown.render(comparison), end="")
     else:
+        files = f"{out}/  {COMPARISON}  {PAGE}" if out else ""
         compare_text.write(comparison, sys.stdout, width_of(sys.stdout), files)
+    sys.stdout.flush()
 
 
-def write_files(comparison: Comparison, directory: Path) -> str:
-    """Write the files of a comparison and name them; every further form is written here, from the Comparison alone."""
+def add_files(comparison: Comparison, directory: Path) -> None:
+    """Write the files of a comparison, all of them from the Comparison alone; warn if that can't be done."""
+    from loadgen.cli.page import add_file
     from loadgen.cli.report import write_whole
-    from loadgen.report import PAGE
-    from loadgen.reports.html.compared import comparison_page
 
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"can't make {directory}: {error.strerror}; write another --out") from None
-    write_whole(directory / "comparison.json", json.dumps(comparison.to_json(), indent=2) + "\n")
-    write_whole(directory / PAGE, comparison_page(comparison))
-    return f"{directory}/  comparison.json  {PAGE}"
+    def page() -> None:
+        from loadgen.reports.html.compared import comparison_page
+
+        write_whole(directory / PAGE, comparison_page(comparison), instead="")
+
+    text = json.dumps(comparison.to_json(), indent=2) + "\n"
+    if add_file(COMPARISON, lambda: write_whole(directory / COMPARISON, text, instead=""), "Compare the runs again"):
+        add_file(PAGE, page, f"Make it later with: loadgen report {directory}")

@@ -1,11 +1,11 @@
-"""Writes the page of a run into its directory: report.html."""
+"""Writes the page of a run into its directory, report.html, and whatever else is written after its answer is shown."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Stopped(BaseException):
-    """Ctrl-C while the page of a run was made.
+    """Ctrl-C while a page was made.
 
     No KeyboardInterrupt: where one passes through an import that runs text, as those of dataclasses do, Python ends
     with the signal whatever main returns.
@@ -40,16 +40,28 @@ def add_page(report: Report, directory: Path) -> None:
 
     It is made after the table is shown, because reading many requests again takes seconds.
     """
+    def write() -> None:
+        from loadgen.readback import read_back
+
+        write_page(replace(read_back(directory), report=report))
+
+    add_file(PAGE, write, f"Make it later with: loadgen report {directory}")
+
+
+def add_file(name: str, write: Callable[[], None], remedy: str) -> bool:
+    """Write a file beside an answer that was printed, which must not be lost with it: warn if it can't be written.
+
+    `write` raises UsageError then; Ctrl-C, too, ends only the writing. Returns whether it was written.
+    """
     from loadgen.types import UsageError
 
     try:
         with stoppable():
-            from loadgen.readback import read_back
-
-            write_page(replace(read_back(directory), report=report))
+            write()
     except (UsageError, Stopped) as error:
-        print(f"loadgen: warning: there is no {PAGE}: {error}. Make it later with: loadgen report {directory}",
-              file=sys.stderr)
+        print(f"loadgen: warning: there is no {name}: {error}. {remedy}", file=sys.stderr)
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from loadgen.capacity import Cell, Sweep
 from loadgen.capacity.model import Value
+from loadgen.cli.page import add_file
 from loadgen.cli.report import write_whole
 from loadgen.cli.show import width_of
 from loadgen.report import PAGE
@@ -27,8 +28,9 @@ def sweep(args: argparse.Namespace, spec: Spec, directory: str) -> int:
     gated = bool(spec.plan.judgement.slo) or spec.goal == "knee"
     campaign = Campaign(spec, place, _events(args.quiet, gated), args.quiet)
     found = campaign.run(steps)
-    write_whole(place / PAGE, sweep_page(found))
     show(found, place, as_json=args.json, markdown=getattr(args, "markdown", False), quiet=args.quiet)
+    add_file(PAGE, lambda: write_whole(place / PAGE, sweep_page(found), instead=""),
+             f"Make it later with: loadgen report {place}")
     return found.exit_code
 
 
@@ -36,6 +38,7 @@ def show(found: Sweep, directory: Path, *, as_json: bool, markdown: bool = False
     """Print a sweep: on stdout as text or markdown, or sweep.json there and the text on stderr unless `quiet`."""
     if as_json:
         print(json.dumps(found.to_json(), indent=1))
+        sys.stdout.flush()
     if as_json and quiet:
         return
     stream = sys.stderr if as_json else sys.stdout
@@ -44,6 +47,7 @@ def show(found: Sweep, directory: Path, *, as_json: bool, markdown: bool = False
     else:
         files = f"{directory}/  sweep.json  {PAGE}  and a directory for each cell"
         sweep_text.write(found, stream, width_of(stream), files)
+    stream.flush()
 
 
 def _events(quiet: bool, gated: bool) -> Events:

@@ -15,7 +15,7 @@ from loadgen.types import UsageError
 from tests.runs import LIMIT
 
 ENGINE = '''
-import subprocess, sys
+import numpy, os, subprocess, sys
 from loadgen import LocalBackend
 from loadgen.types import UsageError
 
@@ -46,6 +46,23 @@ class Leaves(Breaks):
 
     def facts(self):
         return {"engine": self.engine.pid}
+
+
+class Tells(Breaks):
+    """Has facts that are no JSON values, and later none."""
+
+    told = 0
+
+    def __init__(self, path="", **kwargs): ...
+
+    def facts(self):
+        self.told += 1
+        assert self.told == 1, "no facts any more"
+        return {"device": complex(1, 2), "share": numpy.float32(0.5), "sizes": {0: numpy.arange(3)}}
+
+
+class TellsNothing(Tells):
+    told = 1
 '''
 
 
@@ -86,6 +103,21 @@ def test_why_an_engine_did_not_start_is_looked_up_in_what_it_printed(file: Path)
 
 def test_what_was_said_already_is_not_said_twice(file: Path) -> None:
     assert refused(file, "Says") == "OSError: no such weights"
+
+
+def test_facts_of_any_kind_become_json_and_those_that_fail_later_are_none(file: Path) -> None:
+    process = ModelProcess()
+    try:
+        told = process.load(Load({"backend": f"{file}:Tells"}, {})).facts
+        assert (told["device"], told["share"], told["sizes"]) == ("(1+2j)", 0.5, {"0": [0, 1, 2]})
+        assert process.facts() == {} and process.alive
+    finally:
+        process.end()
+
+
+def test_facts_that_fail_are_said_before_the_run(file: Path) -> None:
+    assert "its facts() failed" in (said := refused(file, "TellsNothing"))
+    assert "engine.py:" in said and "no facts any more" in said
 
 
 DESK = '''

@@ -11,8 +11,11 @@ import traceback
 from time import monotonic_ns
 from typing import Any
 
+import msgspec
+
 from loadgen import planfile
 from loadgen.backends import registry
+from loadgen.backends.errors import told
 from loadgen.backends.local import LocalBackend
 from loadgen.engine.watch import cpu_time, max_rss
 from loadgen.local.control import Facts, Load, Loaded, Refused, Tell, ToDesk, ToProcess
@@ -59,9 +62,21 @@ class Host:
             return 1
         self._loaded_in = monotonic_ns() - started
         Service(self._listening, self._jobs).start()
-        threading.Thread(target=self._answer_desk, args=(order.try_first,), name="desk", daemon=True).start()
+        threading.Thread(target=self._attend, args=(order.try_first,), name="desk", daemon=True).start()
         self._backend.serve(self._jobs)
         return 0
+
+    def _attend(self, try_first: bool) -> None:
+        """Answer the desk; it must hear of whatever goes wrong here, since it waits."""
+        try:
+            self._answer_desk(try_first)
+        except UsageError as error:
+            self._say(Refused(str(error)))
+            _leave(2)
+        except BaseException as error:
+            traceback.print_exc()
+            self._say(Refused(f"{type(error).__name__}: {error}", bug=True))
+            _leave(1)
 
     def _leave_with_desk(self) -> None:
         """End with the desk also while the model loads, which may take minutes."""
@@ -77,7 +92,7 @@ class Host:
         tried, streams = self._try() if try_first else ("", True)
         self._say(Loaded({**self._facts(), "streams": streams}, tried))
         while self._next() is not None:
-            self._say(Facts(self._facts()))
+            self._say(Facts(self._facts_now()))
         self._jobs.close()
         timer = threading.Timer(_FAREWELL, _leave, (0,))
         timer.daemon = True
@@ -103,8 +118,21 @@ class Host:
         return "", bool(job.ids or job.pieces)
 
     def _facts(self) -> dict[str, Any]:
-        own = self._backend.facts() if self._backend is not None else {}
+        """Return what there is to tell, as JSON values. Raises UsageError if the backend's own can't be had."""
+        assert self._backend is not None
+        try:
+            own = msgspec.to_builtins(dict(self._backend.facts()), str_keys=True, enc_hook=_builtin)
+        except Exception as error:
+            raise UsageError(f"the model is loaded, and its facts() failed: {told(error)}") from error
         return {"load_time": self._loaded_in, "max_rss": max_rss(), "cpu": cpu_time(), **own}
+
+    def _facts_now(self) -> dict[str, Any]:
+        """Return the facts again; nothing where that fails, since there are those of the beginning."""
+        try:
+            return self._facts()
+        except UsageError:
+            traceback.print_exc()
+            return {}
 
     def _next(self) -> Load | Tell | None:
         """Wait for what the desk says next; None when it has gone."""
@@ -124,6 +152,12 @@ class Host:
             self._control.sendall(encode(message))
         except OSError:
             pass  # the desk has gone; reading says so too
+
+
+def _builtin(value: Any) -> Any:
+    """Return a fact that is no JSON value as one: an array or a number of a library as lists and numbers, else text."""
+    listed = getattr(value, "tolist", None)
+    return listed() if callable(listed) else str(value)
 
 
 def main() -> None:

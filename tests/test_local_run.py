@@ -80,15 +80,25 @@ class LoadsForEver(LocalBackend):
     def generate(self, input, max_out_len, **kwargs): ...
 
 
+class Leaves(LocalBackend):
+    def generate(self, input, max_out_len, **kwargs):
+        raise SystemExit("no licence")
+
+
 class Stuck(LocalBackend):
+    free = 1  # requests that it answers
     asked = 0
 
     def generate(self, input, max_out_len, **kwargs):
         self.asked += 1
-        if self.asked > 1:
+        if self.asked > self.free:
             open(os.environ["SIGN"], "w").write(str(os.getpid()))
             threading.Event().wait()
         return "x"
+
+
+class StuckAtOnce(Stuck):
+    free = 0
 '''
 
 
@@ -196,12 +206,14 @@ def test_a_model_that_dies_ends_the_run_with_a_verdict_and_its_last_words(models
 @pytest.mark.parametrize("name, words", [
     ("LoadFails", ["can't be made", "ValueError: the weights are torn", "models.py:"]),
     ("LoadDies", ["can't be loaded", "killed by SIGKILL: out of memory?", "about to go"]),
+    ("Leaves", ["SystemExit: no licence"]),
     ("Nothing", ["there is no class 'Nothing'", "Words"]),
 ])
 def test_a_model_that_can_not_be_loaded_says_why(models: Path, name: str, words: list[str]) -> None:
     result = run(models, name)
     assert result.code == 2
     assert all(word in result.err for word in words), result.err
+    assert name == "LoadDies" or "out of memory" not in result.err
     assert not result.dir.exists()
 
 
@@ -217,12 +229,15 @@ def test_a_model_that_is_loading_ends_with_the_desk(models: Path, tmp_path: Path
     assert gone(pid)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_no_model_outlives_the_desk_even_one_that_is_stuck(models: Path, tmp_path: Path, number: int) -> None:
-    sign = tmp_path / "sign"
-    loud = [word for word in command(models, "Stuck", tmp_path / "run", "--requests", "5") if word != "--quiet"]
+@pytest.mark.parametrize("name, number", [("Stuck", signal.SIGKILL), ("Stuck", signal.SIGINT),
+                                          ("StuckAtOnce", signal.SIGKILL)])
+def test_no_model_outlives_the_desk_even_one_that_is_stuck(
+        models: Path, tmp_path: Path, name: str, number: int) -> None:
+    sign, homes = tmp_path / "sign", tmp_path / "homes"
+    homes.mkdir()
+    loud = [word for word in command(models, name, tmp_path / "run", "--requests", "5") if word != "--quiet"]
     process = subprocess.Popen(loud, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                               env={**os.environ, "SIGN": str(sign)})
+                               env={**os.environ, "SIGN": str(sign), "TMPDIR": str(homes)})
     pid = wait_for_file(sign)
     process.send_signal(number)
     if number == signal.SIGINT:
@@ -230,7 +245,7 @@ def test_no_model_outlives_the_desk_even_one_that_is_stuck(models: Path, tmp_pat
         assert any(b"stopping" in line for line in process.stderr)
         process.send_signal(number)
     process.communicate(timeout=LIMIT)
-    assert gone(pid)
+    assert gone(pid) and not list(homes.iterdir())
 
 
 def test_a_timeout_takes_a_request_out_of_a_busy_model(models: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import sys
 import threading
 import traceback
+from pathlib import Path
 from time import monotonic_ns
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -44,48 +46,76 @@ class Host:
         self._loaded_in = 0
 
     def run(self) -> int:
-        """Load, then serve until the desk closes its end; returns the exit code."""
+        """Load, then serve until the desk closes its end; returns the exit code.
+
+        The desk is told of whatever ends it before: from the way it ends, nobody could tell why.
+        """
+        try:
+            return self._run()
+        except BaseException as error:
+            return self._refuse(error)
+
+    def _run(self) -> int:
         order = self._next()
         if not isinstance(order, Load):
             return 0
         started = monotonic_ns()
         threading.Thread(target=self._leave_with_desk, name="loading", daemon=True).start()
-        try:
-            plan = planfile.from_dict({"target": order.target, "model": order.model})
-            self._backend = registry.load_local(plan.target, plan.model)
-        except UsageError as error:
-            self._say(Refused(str(error)))
-            return 2
-        except BaseException as error:
-            traceback.print_exc()
-            self._say(Refused(f"{type(error).__name__}: {error}", bug=True))
-            return 1
+        plan = planfile.from_dict({"target": order.target, "model": order.model})
+        self._backend = registry.load_local(plan.target, plan.model)
         self._loaded_in = monotonic_ns() - started
         Service(self._listening, self._jobs).start()
         threading.Thread(target=self._attend, args=(order.try_first,), name="desk", daemon=True).start()
         self._backend.serve(self._jobs)
+        if not self._jobs.closed:
+            raise RuntimeError("serve returned, and there may be more to answer")
         return 0
 
     def _attend(self, try_first: bool) -> None:
         """Answer the desk; it must hear of whatever goes wrong here, since it waits."""
         try:
             self._answer_desk(try_first)
-        except UsageError as error:
-            self._say(Refused(str(error)))
-            _leave(2)
         except BaseException as error:
-            traceback.print_exc()
-            self._say(Refused(f"{type(error).__name__}: {error}", bug=True))
-            _leave(1)
+            self.leave(self._refuse(error))
+
+    def _refuse(self, error: BaseException) -> int:
+        """Tell the desk why this ends, and return the exit code."""
+        if isinstance(error, UsageError):
+            self._say(Refused(str(error)))
+            return 2
+        traceback.print_exception(error)
+        self._say(Refused(f"{type(error).__name__}: {error}", bug=True))
+        return 1
 
     def _leave_with_desk(self) -> None:
-        """End with the desk also while the model loads, which may take minutes."""
+        """End with the desk also while the model loads, or tries its first request: each may take for ever."""
         try:
             there = self._control.recv(1, socket.MSG_PEEK)
         except OSError:
             there = b""
         if not there and self._backend is None:
-            _leave(0)
+            self.leave(0)
+        if not there:
+            self._part()
+
+    def _part(self) -> None:
+        """Let the model end by itself, for a while: the desk has gone."""
+        self._jobs.close()
+        timer = threading.Timer(_FAREWELL, self.leave, (0,))
+        timer.daemon = True
+        timer.start()
+
+    def leave(self, code: int) -> NoReturn:
+        """End now: threads of an engine that never end must not keep the process, nor its processes outlive it.
+
+        What the desk still wants of the directory, it has open.
+        """
+        sys.stdout.flush()
+        sys.stderr.flush()
+        shutil.rmtree(Path(self._listening.getsockname()).parent, ignore_errors=True)
+        if os.getpgrp() == os.getpid():  # as ModelProcess starts it
+            os.killpg(0, signal.SIGKILL)
+        os._exit(code)
 
     def _answer_desk(self, try_first: bool) -> None:
         """Try the model, say that it is loaded, then tell facts when asked, and end with the desk."""
@@ -93,10 +123,7 @@ class Host:
         self._say(Loaded({**self._facts(), "streams": streams}, tried))
         while self._next() is not None:
             self._say(Facts(self._facts_now()))
-        self._jobs.close()
-        timer = threading.Timer(_FAREWELL, _leave, (0,))
-        timer.daemon = True
-        timer.start()
+        self._part()
 
     def _try(self) -> tuple[str, bool]:
         """Ask one small request, which also warms the model.
@@ -164,21 +191,8 @@ def main() -> None:
     """Serve the desk and the senders at the two sockets whose descriptors are the arguments."""
     os.nice(_NICE)
     control, listening = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
-    try:
-        code = Host(control, listening).run()
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    _leave(code)
-
-
-def _leave(code: int) -> None:
-    """End now: threads of an engine that never end must not keep the process, nor its processes outlive it."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if os.getpgrp() == os.getpid():  # as ModelProcess starts it
-        os.killpg(0, signal.SIGKILL)
-    os._exit(code)
+    host = Host(control, listening)
+    host.leave(host.run())
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -26,14 +27,15 @@ _ERROR = re.compile(r"(?:^|\s)(?:\w+\.)*[A-Z]\w*(?:Error|Exception): .+$", re.MU
 
 
 class ModelProcess:
-    """The process of one model. What it prints goes into a file, `log`."""
+    """The process of one model. What it prints goes into a file, which it removes when it ends by itself."""
 
     def __init__(self) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="loadgen-"))
-        self.log = self._home / "model.log"
         path = str(self._home / "socket")
         self._control, theirs = socket.socketpair()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening, theirs, self.log.open("wb") as log:
+        with (socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening, theirs,
+              (self._home / "model.log").open("wb") as log):
+            self._log = io.FileIO(log.name)
             listening.bind(path)
             listening.listen(64)
             command = [sys.executable, "-m", "loadgen.local.host", str(theirs.fileno()), str(listening.fileno())]
@@ -78,8 +80,11 @@ class ModelProcess:
         except subprocess.TimeoutExpired:
             pass
         _kill_group(self._process)
-        if keep_log is not None and self.log.stat().st_size:
-            shutil.copyfile(self.log, keep_log)
+        if keep_log is not None and os.fstat(self._log.fileno()).st_size:
+            self._log.seek(0)
+            with keep_log.open("wb") as kept:
+                shutil.copyfileobj(self._log, kept)
+        self._log.close()
         shutil.rmtree(self._home, ignore_errors=True)
 
     def interrupt(self) -> None:
@@ -105,11 +110,15 @@ class ModelProcess:
 
     def _cause(self, why: str) -> str:
         """Return the first error that was printed, if `why` does not say it: of an engine's own process, say."""
-        found = _ERROR.search(self.log.read_text(errors="replace"))
+        found = _ERROR.search(self._printed())
         return f"\n  {found[0].strip()}" if found and found[0].strip() not in why else ""
 
+    def _printed(self) -> str:
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")
+
     def _last_words(self) -> str:
-        lines = self.log.read_text(errors="replace")[-_LAST_WORDS:].splitlines()
+        lines = self._printed()[-_LAST_WORDS:].splitlines()
         return "\n".join(f"  {line}" for line in lines if line.strip())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from loadgen.types import UsageError
 from tests.runs import LIMIT
 
 ENGINE = '''
-import numpy, os, subprocess, sys
+import numpy, os, subprocess, sys, time
 from loadgen import LocalBackend
 from loadgen.types import UsageError
 
@@ -63,6 +64,15 @@ class Tells(Breaks):
 
 class TellsNothing(Tells):
     told = 1
+
+
+class Forks(Breaks):
+    """Its engine is a fork, and so has all of its sockets; then it dies."""
+
+    def __init__(self, path="", **kwargs):
+        if os.fork() == 0:
+            time.sleep(600)
+        os.abort()
 '''
 
 
@@ -89,11 +99,15 @@ def file(tmp_path: Path) -> Path:
 
 def refused(file: Path, name: str) -> str:
     process = ModelProcess()
+    late = threading.Timer(LIMIT, process.interrupt)
+    late.start()
     try:
         with pytest.raises(UsageError) as caught:
             process.load(Load({"backend": f"{file}:{name}"}, {}))
+        assert late.is_alive(), "it was waited for"
         return str(caught.value)
     finally:
+        late.cancel()
         process.end()
 
 
@@ -118,6 +132,11 @@ def test_facts_of_any_kind_become_json_and_those_that_fail_later_are_none(file: 
 def test_facts_that_fail_are_said_before_the_run(file: Path) -> None:
     assert "its facts() failed" in (said := refused(file, "TellsNothing"))
     assert "engine.py:" in said and "no facts any more" in said
+
+
+def test_a_process_that_dies_while_it_loads_is_seen_though_its_engine_has_its_sockets(file: Path) -> None:
+    said = refused(file, "Forks")
+    assert "it ended while it loaded (killed by SIGABRT)" in said
 
 
 DESK = '''

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from loadgen.local.control import Facts, Load, Loaded, Refused, Tell, ToDesk
@@ -21,6 +23,7 @@ from loadgen.types import UsageError
 
 _READ_SIZE = 1 << 16
 _PATIENCE = 10.0  # s for an answer about facts, and for the process to end by itself
+_LOOK = 1.0  # s between looks at whether a process that says nothing is there
 _LAST_WORDS = 600  # characters of its output that are shown when it died
 _ERROR = re.compile(r"(?:^|\s)(?:\w+\.)*[A-Z]\w*(?:Error|Exception): .+$", re.MULTILINE)
 """The last line of a traceback, which a log may have put something in front of."""
@@ -59,10 +62,9 @@ class ModelProcess:
 
     def facts(self) -> dict[str, Any]:
         """Return what the process says of itself now; empty if it has died."""
-        self._control.settimeout(_PATIENCE)
         try:
             self._control.sendall(encode(Tell()))
-            told = self._hear()
+            told = self._hear(_PATIENCE)
         except OSError:
             return {}
         return told.facts if isinstance(told, Facts) else {}
@@ -91,10 +93,21 @@ class ModelProcess:
         """Kill the process, so that a `load` which waits for it returns."""
         _kill_group(self._process)
 
-    def _hear(self) -> Loaded | Refused | Facts | None:
-        """Wait for one message; None when the process has gone."""
+    def _hear(self, patience: float = math.inf) -> Loaded | Refused | Facts | None:
+        """Wait for one message; None when the process has gone, or after `patience` seconds.
+
+        What it started may have the other end of the socket too: there is no end of it then when the process ends.
+        """
+        self._control.settimeout(_LOOK)
+        until = monotonic() + patience
         while True:
-            data = self._control.recv(_READ_SIZE)
+            there = self.alive
+            try:
+                data = self._control.recv(_READ_SIZE)
+            except TimeoutError:
+                if there and monotonic() < until:
+                    continue
+                return None
             if not data:
                 return None
             for message in self._frames.feed(data):
@@ -106,7 +119,9 @@ class ModelProcess:
             code = self._process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
             return ""
-        return f" (killed by {signal.Signals(-code).name}: out of memory?)" if code < 0 else f" (exit code {code})"
+        if code >= 0:
+            return f" (exit code {code})"
+        return f" (killed by {signal.Signals(-code).name}{': out of memory?' if code == -signal.SIGKILL else ''})"
 
     def _cause(self, why: str) -> str:
         """Return the first error that was printed, if `why` does not say it: of an engine's own process, say."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from loadgen.backends import registry
 from loadgen.local.control import Load
+from loadgen.local.meeting import meet
 from loadgen.local.process import ModelProcess
+from loadgen.plan import LocalModel, Out, Plan, Target
 from loadgen.types import UsageError
 from tests.runs import LIMIT
 
@@ -137,6 +142,18 @@ def test_facts_that_fail_are_said_before_the_run(file: Path) -> None:
 def test_a_process_that_dies_while_it_loads_is_seen_though_its_engine_has_its_sockets(file: Path) -> None:
     said = refused(file, "Forks")
     assert "it ended while it loaded (killed by SIGABRT)" in said
+
+
+def test_a_model_whose_tokenizer_can_not_be_read_does_not_stay(
+        file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tokenizer.json").write_text("{")
+    homes = tmp_path / "homes"
+    homes.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(homes))
+    plan = Plan(Target(f"{file}:Tells", probe=False), model=LocalModel(path=str(tmp_path)), out=Out(outputs=True))
+    with pytest.raises(UsageError, match="tokenizer"):
+        asyncio.run(meet(plan, registry.make_local(plan.target), lambda note: None))
+    assert not list(homes.iterdir())
 
 
 DESK = '''

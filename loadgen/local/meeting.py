@@ -56,11 +56,11 @@ async def meet(plan: Plan, backend: Local, warn: Callable[[str], None]) -> Met:
         loaded = await loading
         if loaded.tried:
             raise UsageError(f"the model is loaded, and a first request failed: {loaded.tried}")
+        plan = _decided(plan, backend, loaded, warn)
     except BaseException:
         process.interrupt()
         process.end()
         raise
-    plan = _decided(plan, backend, loaded, warn)
     return (process.address,), plan, Watch(process, loaded)
 
 

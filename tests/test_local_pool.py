@@ -11,11 +11,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from loadgen.protocols.http.address import Address
 from loadgen.protocols.http.limits import Limits
-from loadgen.protocols.local.jobs import Job, Jobs
+from loadgen.protocols.local.jobs import Job, Jobs, answer_of
 from loadgen.protocols.local.pool import LOST, Pool
 from loadgen.protocols.local.service import Service
 from loadgen.types import ABSENT, Failure, Timeline
@@ -90,6 +91,29 @@ def test_a_failure_of_the_model_is_the_request_s(tmp_path: Path) -> None:
             assert (timeline.failure, timeline.complete) == (Failure("too_long", "9 don't fit 8"), False)
             assert both.done.empty()
     asyncio.run(main())
+
+
+def test_an_answer_that_can_not_be_written_down_fails_alone(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with ends(tmp_path) as both:
+            for index in range(2):
+                both.pool.launch(Timeline(index), BODY)
+            half, whole = await both.take(2)
+            half.piece("\ud83d")  # what a byte-level decoder can give
+            half.end("stop")
+            whole.piece("text")
+            whole.end("stop")
+            first, second = await both.ended(), await both.ended()
+            assert first.failure is not None and "can't be written down" in first.failure.detail
+            assert (first.failure.kind, second.failure) == ("backend", None)
+    asyncio.run(main())
+
+
+def test_ids_that_are_numbers_of_a_library_are_ids() -> None:
+    job = Job(0, "", 9, {}, lambda *end: None)
+    job.token(np.int64(3))  # type: ignore[arg-type]
+    job.tokens([np.int64(4), np.int64(5)])  # type: ignore[list-item]
+    assert msgspec.json.decode(answer_of(job, "stop", None).payload)["ids"] == [3, 4, 5]
 
 
 def test_what_is_cancelled_ends_at_once_and_leaves_the_queue(tmp_path: Path) -> None:

@@ -85,6 +85,11 @@ class Leaves(LocalBackend):
         raise SystemExit("no licence")
 
 
+class HalfCharacters(LocalBackend):
+    def generate(self, input, max_out_len, **kwargs):
+        yield "\\ud83d"
+
+
 class Stuck(LocalBackend):
     free = 1  # requests that it answers
     asked = 0
@@ -206,6 +211,7 @@ def test_a_model_that_dies_ends_the_run_with_a_verdict_and_its_last_words(models
 @pytest.mark.parametrize("name, words", [
     ("LoadFails", ["can't be made", "ValueError: the weights are torn", "models.py:"]),
     ("LoadDies", ["can't be loaded", "killed by SIGKILL: out of memory?", "about to go"]),
+    ("HalfCharacters", ["a first request failed", "can't be written down"]),
     ("Leaves", ["SystemExit: no licence"]),
     ("Nothing", ["there is no class 'Nothing'", "Words"]),
 ])

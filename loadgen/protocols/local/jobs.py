@@ -62,7 +62,7 @@ class Job:
     def token(self, token_id: int, at: int = 0) -> None:
         """Note one token; `at` is when it was there, CLOCK_REALTIME ns, now if not given."""
         self.stamps.append(at or time_ns())
-        self.ids.append(token_id)
+        self.ids.append(int(token_id))  # a number of a library is no JSON
         if self.counts:
             self.counts.append(1)
 
@@ -72,7 +72,7 @@ class Job:
             self.counts.extend([1] * len(self.stamps))
         self.stamps.append(at or time_ns())
         self.counts.append(len(token_ids))
-        self.ids += token_ids
+        self.ids += map(int, token_ids)
 
     def piece(self, text: str) -> None:
         """Note a token event of which only the text is known."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import queue
 import socket
 import threading
+from time import monotonic_ns
 
 import msgspec
 
 from loadgen.protocols.link import Frames, encode
 from loadgen.protocols.local.jobs import Job, Jobs, answer_of
-from loadgen.protocols.local.messages import Ask, Drop, ToModel
+from loadgen.protocols.local.messages import Answer, Ask, Drop, ToModel
 from loadgen.types import Failure
 
 _READ_SIZE = 1 << 18
@@ -87,6 +88,15 @@ class _Peer:
             if job.dropped:
                 continue
             try:
-                self._socket.sendall(encode(answer_of(job, reason, failure)))
+                self._socket.sendall(encode(answered(job, reason, failure)))
             except OSError:
                 return
+
+
+def answered(job: Job, reason: str, failure: Failure | None) -> Answer:
+    """Return the answer of an ended job. One that JSON can't hold, as half a character, is a failure."""
+    try:
+        return answer_of(job, reason, failure)
+    except Exception as error:
+        words = f"the answer can't be written down: {error}"
+        return Answer(job.number, monotonic_ns(), failure=Failure("backend", words, type(error).__name__))

@@ -16,7 +16,7 @@ from loadgen.backends import registry
 from loadgen.local.control import Load
 from loadgen.local.meeting import meet
 from loadgen.local.process import ModelProcess
-from loadgen.plan import LocalModel, Out, Plan, Target
+from loadgen.plan import LocalModel, Plan, Target, Where
 from loadgen.types import UsageError
 from tests.runs import LIMIT
 
@@ -150,7 +150,7 @@ def test_a_model_whose_tokenizer_can_not_be_read_does_not_stay(
     homes = tmp_path / "homes"
     homes.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(homes))
-    plan = Plan(Target(f"{file}:Tells", probe=False), model=LocalModel(path=str(tmp_path)), out=Out(outputs=True))
+    plan = Plan(Target(f"{file}:Tells", probe=False), model=LocalModel(path=str(tmp_path)), out=Where(outputs=True))
     with pytest.raises(UsageError, match="tokenizer"):
         asyncio.run(meet(plan, registry.make_local(plan.target), lambda note: None))
     assert not list(homes.iterdir())

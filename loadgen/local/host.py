@@ -22,8 +22,8 @@ from loadgen.backends.local import LocalBackend
 from loadgen.engine.watch import cpu_time, max_rss
 from loadgen.local.control import Facts, Load, Loaded, Refused, Tell, ToDesk, ToProcess
 from loadgen.protocols.link import Frames, encode
-from loadgen.protocols.local.jobs import Job, Jobs
-from loadgen.protocols.local.service import Service, answered
+from loadgen.protocols.local.jobs import Job, Jobs, answer_of
+from loadgen.protocols.local.service import Service, written
 from loadgen.types import Failure, UsageError
 
 _READ_SIZE = 1 << 16
@@ -134,7 +134,7 @@ class Host:
         seen: list[tuple[Job, Failure | None]] = []
 
         def ended(job: Job, reason: str, failure: Failure | None) -> None:
-            seen.append((job, answered(job, reason, failure).failure))
+            seen.append((job, written(answer_of, job, reason, failure).failure))
             over.set()
 
         self._jobs.put(Job(0, FIRST, _FIRST_LIMIT, {}, ended))

@@ -48,7 +48,10 @@ class Frames:
 
 
 class Link:
-    """Send messages without ever blocking; `receive` is called with each that comes, `lost` once at the end."""
+    """Send messages without ever blocking; `receive` is called with each that comes, `lost` once at the end.
+
+    Neither is called by `send`.
+    """
 
     def __init__(self, loop: AbstractEventLoop, sock: socket.socket, kind: object,
                  receive: Callable[[Any], None], lost: Callable[[], None]) -> None:
@@ -87,7 +90,7 @@ class Link:
             self._loop.add_writer(self._socket, self._resume)
         except OSError:
             self.close()
-            self._lost()
+            self._loop.call_soon(self._lost)  # whoever sends is in the middle of something
 
     def _resume(self) -> None:
         self._loop.remove_writer(self._socket)

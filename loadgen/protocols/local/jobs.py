@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from array import array
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from time import monotonic_ns, time_ns
 from typing import Any
 
@@ -18,7 +20,7 @@ _SECOND = 1_000_000_000
 
 
 class Job:
-    """One request, from its arrival to its end. Not for several threads, but for `drop`.
+    """One request, from its arrival to its end. Not for several threads, but for `drop` and `answer_so_far`.
 
     `input` is a text, a list of token ids, or a list of messages; `limit` the most tokens to make; `options` are
     generation options of this request alone. A token event is noted by `token` or `piece`, which stamp it, or by
@@ -61,18 +63,20 @@ class Job:
 
     def token(self, token_id: int, at: int = 0) -> None:
         """Note one token; `at` is when it was there, CLOCK_REALTIME ns, now if not given."""
+        number = int(token_id)  # a number of a library is no JSON; of a device's, this waits for it
         self.stamps.append(at or time_ns())
-        self.ids.append(int(token_id))  # a number of a library is no JSON
+        self.ids.append(number)
         if self.counts:
             self.counts.append(1)
 
     def tokens(self, token_ids: list[int], at: int = 0) -> None:
         """Note an event of several tokens."""
+        numbers = [int(token_id) for token_id in token_ids]
         if not self.counts:
             self.counts.extend([1] * len(self.stamps))
         self.stamps.append(at or time_ns())
-        self.counts.append(len(token_ids))
-        self.ids += map(int, token_ids)
+        self.counts.append(len(numbers))
+        self.ids += numbers
 
     def piece(self, text: str) -> None:
         """Note a token event of which only the text is known."""
@@ -100,13 +104,28 @@ class Job:
 
 def answer_of(job: Job, reason: str, failure: Failure | None) -> Answer:
     """Put an ended job into the form in which its sender and the desk read it."""
-    stamps = array("q", bytes(16 * len(job.stamps)))
-    stamps[::2] = array("q", (at // _SECOND for at in job.stamps))
-    stamps[1::2] = array("q", (at % _SECOND for at in job.stamps))
-    said = {"ids": job.ids, "counts": job.counts.tolist(), "pieces": job.pieces, "text": job.text, "reason": reason,
-            "input_tokens": job.input_tokens, "usage": job.usage, "server": job.server}
-    return Answer(job.number, monotonic_ns(), stamps.tobytes(), job.stamps.tobytes(),
-                  array("q", range(1, len(job.stamps) + 1)).tobytes(), msgspec.json.encode(said), failure)
+    return _answer(job, job.stamps, {"ids": job.ids, "counts": job.counts.tolist(), "pieces": job.pieces,
+                                     "text": job.text, "reason": reason}, failure)
+
+
+def answer_so_far(job: Job) -> Answer:
+    """Do the same with what a job has by now, whose model goes on with it in another thread: its whole events."""
+    stamps, counts, ids, pieces = job.stamps[:], job.counts[:], job.ids[:], job.pieces[:]
+    known = len(ids or pieces)
+    ends = list(accumulate(counts)) if counts else range(1, known + 1)
+    events = min(len(stamps), bisect_right(ends, known))
+    made = ends[events - 1] if events else 0
+    return _answer(job, stamps[:events], {"ids": ids[:made], "counts": counts[:events].tolist(),
+                                          "pieces": pieces[:made], "text": None, "reason": ""}, None)
+
+
+def _answer(job: Job, at: array[int], said: dict[str, Any], failure: Failure | None) -> Answer:
+    stamps = array("q", bytes(16 * len(at)))
+    stamps[::2] = array("q", (one // _SECOND for one in at))
+    stamps[1::2] = array("q", (one % _SECOND for one in at))
+    said |= {"input_tokens": job.input_tokens, "usage": job.usage, "server": dict(job.server)}
+    return Answer(job.number, monotonic_ns(), stamps.tobytes(), at.tobytes(),
+                  array("q", range(1, len(at) + 1)).tobytes(), msgspec.json.encode(said), failure)
 
 
 class Jobs:

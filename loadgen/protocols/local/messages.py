@@ -15,13 +15,13 @@ class Ask(msgspec.Struct, tag=True):
 
 
 class Drop(msgspec.Struct, tag=True):
-    """Nobody waits for this request any more."""
+    """Nobody waits for this request any more: its answer is what it has by now."""
 
     number: int
 
 
 class Answer(msgspec.Struct, tag=True):
-    """A request has ended.
+    """A request has ended, or was dropped.
 
     `stamps`, `reads` and `offsets` are those of a Timeline, one element a token event; the i-th offset is i + 1, since
     the events are in `payload` all together. `end` is CLOCK_MONOTONIC ns.

@@ -15,12 +15,13 @@ from loadgen.protocols.link import Link
 from loadgen.protocols.local.messages import Answer, Ask, Drop, ToSender
 from loadgen.types import Failure, Timeline
 
+_GRACE = 0.1  # s for the model's process to tell of the tokens that a request given up has got
 LOST = Failure("model_lost", "the process of the model ended; its last words are in model.log")
 
 
 @dataclass(slots=True)
 class _Waiting:
-    """A request that the model has and has not answered."""
+    """A request that the model has and has not answered, or that was given up and has its failure."""
 
     timeline: Timeline
     timer: TimerHandle | None = None
@@ -71,9 +72,10 @@ class Pool:
             self._arm(self._number, waiting, self._limits.total)
 
     def cancel(self, failure: Failure) -> None:
-        """End everything that is in flight."""
-        for number in list(self._waiting):
-            self._give_up(number, failure)
+        """End everything that is in flight, as soon as it is known how far that came."""
+        for number, waiting in list(self._waiting.items()):
+            if waiting.timeline.failure is None:
+                self._give_up(number, failure)
 
     def close(self) -> None:
         """Close the socket; nothing may be in flight."""
@@ -84,11 +86,12 @@ class Pool:
     def _hear(self, answer: Answer) -> None:
         waiting = self._waiting.pop(answer.number, None)
         if waiting is None:
-            return  # given up meanwhile
+            return  # given up, some time ago
         timeline = waiting.timeline
         timeline.stamps, timeline.reads, timeline.offsets = answer.stamps, answer.reads, answer.offsets
-        timeline.payload, timeline.end = answer.payload, answer.end
-        timeline.complete, timeline.failure = answer.failure is None, answer.failure
+        timeline.payload = answer.payload
+        if timeline.failure is None:
+            timeline.end, timeline.complete, timeline.failure = answer.end, answer.failure is None, answer.failure
         self.counts.reads += len(answer.offsets) >> 3
         self._finish(waiting)
 
@@ -96,13 +99,21 @@ class Pool:
         self._link = None
         self.counts.open = 0
         self.cancel(LOST)
+        for number in list(self._waiting):
+            self._leave(number)
 
     def _give_up(self, number: int, failure: Failure) -> None:
-        waiting = self._waiting.pop(number)
+        """Let a request fail, as soon as the model has said how far it came."""
+        waiting = self._waiting[number]
+        waiting.timeline.end, waiting.timeline.failure = monotonic_ns(), failure
+        if waiting.timer is not None:
+            waiting.timer.cancel()
         if self._link is not None:
             self._link.send(Drop(number))
-        waiting.timeline.end, waiting.timeline.failure = monotonic_ns(), failure
-        self._finish(waiting)
+        waiting.timer = self._loop.call_later(_GRACE, self._leave, number)
+
+    def _leave(self, number: int) -> None:
+        self._finish(self._waiting.pop(number))
 
     def _finish(self, waiting: _Waiting) -> None:
         if waiting.timer is not None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import queue
 import socket
 import threading
+from collections.abc import Callable
+from functools import partial
 from time import monotonic_ns
+from typing import Any
 
 import msgspec
 
 from loadgen.protocols.link import Frames, encode
-from loadgen.protocols.local.jobs import Job, Jobs, answer_of
+from loadgen.protocols.local.jobs import Job, Jobs, answer_of, answer_so_far
 from loadgen.protocols.local.messages import Answer, Ask, Drop, ToModel
 from loadgen.types import Failure
 
@@ -47,7 +50,7 @@ class _Peer:
         self._socket = sock
         self._jobs = jobs
         self._open: dict[int, Job] = {}
-        self._out: queue.SimpleQueue[tuple[Job, str, Failure | None]] = queue.SimpleQueue()
+        self._out: queue.SimpleQueue[Callable[[], Answer]] = queue.SimpleQueue()
 
     def start(self) -> None:
         threading.Thread(target=self._read, name="requests", daemon=True).start()
@@ -72,6 +75,7 @@ class _Peer:
             job = self._open.get(message.number)
             if job is not None:
                 job.drop()
+                self._out.put(partial(written, answer_so_far, job))
             return
         asked = msgspec.json.decode(message.data)
         job = Job(message.number, asked["input"], asked["limit"], asked["options"], self._ended)
@@ -80,23 +84,22 @@ class _Peer:
 
     def _ended(self, job: Job, reason: str, failure: Failure | None) -> None:
         self._open.pop(job.number, None)
-        self._out.put((job, reason, failure))
+        if not job.dropped:
+            self._out.put(partial(written, answer_of, job, reason, failure))
 
     def _write(self) -> None:
         while True:
-            job, reason, failure = self._out.get()
-            if job.dropped:
-                continue
+            answer = self._out.get()()
             try:
-                self._socket.sendall(encode(answered(job, reason, failure)))
+                self._socket.sendall(encode(answer))
             except OSError:
                 return
 
 
-def answered(job: Job, reason: str, failure: Failure | None) -> Answer:
-    """Return the answer of an ended job. One that JSON can't hold, as half a character, is a failure."""
+def written(make: Callable[..., Answer], job: Job, *end: Any) -> Answer:
+    """Return `make(job, *end)`. An answer that JSON can't hold, as half a character, is a failure."""
     try:
-        return answer_of(job, reason, failure)
+        return make(job, *end)
     except Exception as error:
         words = f"the answer can't be written down: {error}"
         return Answer(job.number, monotonic_ns(), failure=Failure("backend", words, type(error).__name__))

@@ -158,7 +158,8 @@ class Output:
 class TokenEvents:
     """What decode makes of a Timeline. Knows byte offsets of the payload, not instants.
 
-    `ends[i]` is the payload offset at which the i-th token event was complete, `counts[i]` how many tokens it carried.
+    `ends[i]` is the payload offset at which the i-th token event was complete, `counts[i]` how many tokens it carried,
+    0 if nobody counted them.
     """
 
     ends: list[int] = field(default_factory=list)
@@ -193,7 +194,7 @@ class Row:
     connect: int = ABSENT
     tls: int = ABSENT
     token_at: list[int] = field(default_factory=list)  # instant of each token event
-    token_count: list[int] = field(default_factory=list)  # tokens in each
+    token_count: list[int] = field(default_factory=list)  # tokens in each, 0 where nobody counted them
     token_lag: list[int] = field(default_factory=list)  # ns between the kernel's stamp and the sender's read
     coalesced: int = 0  # token events that shared a read with a later one (of any request): their stamp is too late
     unstamped: int = 0

@@ -117,7 +117,7 @@ def test_a_text_is_an_answer_end_to_end_and_no_token_is_made_up(made: type[Local
     (end,) = served(made(), ["hello"])
     events = decoded(end)
     assert (events.failure, events.text, events.finish_reason) == (None, "hello said", "")
-    assert (len(events.ends), events.output_tokens, events.output_source) == (1, ABSENT, "")
+    assert (events.counts, events.output_tokens, events.output_source) == ([0], ABSENT, "")
     counted = decoded(end, tokenizer=lambda text: len(text.split()))
     assert (counted.output_tokens, counted.output_source, counted.counts) == (2, "tokenizer", [2])
 
@@ -191,6 +191,20 @@ def test_what_generate_returns_must_be_texts() -> None:
     for backend, words in ((Wrong(), "generate returned int"), (TooFew(batch_size=2), "1 answers to 2 inputs")):
         for _, _, failure in served(backend, ["a", "b"]):
             assert failure is not None and words in failure.detail
+
+
+@pytest.mark.parametrize("fill", [
+    lambda job: (job.tokens([1, 2]), job.piece("x"), job.piece("y")),
+    lambda job: (job.token(1), job.piece("x")),
+    lambda job: (job.stamps.append(1), job.ids.extend([1, 2])),
+    lambda job: (job.piece("x"), job.stamps.append(1)),
+])
+def test_an_answer_of_which_instants_and_tokens_do_not_match_fails(fill: Callable[[Job], object]) -> None:
+    job = Job(0, "a", 9, {}, Ended())
+    fill(job)
+    events = decoded((job, "stop", None))
+    assert events.failure is not None and events.failure.type == "Mixture"
+    assert (events.ends, events.counts) == ([], [])
 
 
 def test_an_empty_answer_is_a_failure() -> None:

@@ -182,6 +182,7 @@ def test_whole_answers_have_no_token_times(models: Path) -> None:
     assert result.summary["requests"]["succeeded"] == 12
     assert "e2e" in result.summary["metrics"] and not {"ttft", "itl", "tpot"} & result.summary["metrics"].keys()
     assert result.summary["plan"]["target"]["stream"] is False
+    assert result.summary["rates"]["completed"] > 0 and result.summary["rates"]["output_tokens"] == 0
 
 
 def test_a_closed_loop(models: Path) -> None:
@@ -257,6 +258,7 @@ def test_no_model_outlives_the_desk_even_one_that_is_stuck(
 def test_a_timeout_takes_a_request_out_of_a_busy_model(models: Path) -> None:
     result = run(models, "Words", "--output-tokens", "4000", "--timeout", "300ms", "--requests", "2")
     assert result.summary["requests"]["failures"] == {"timeout": 2}
+    assert result.rows[0]["token_at"] and result.rows[0]["output_tokens"] == len(result.rows[0]["token_at"])
 
 
 @pytest.mark.parametrize("flags, words", [

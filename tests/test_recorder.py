@@ -92,6 +92,14 @@ def test_an_instant_before_the_one_ahead_of_it_becomes_that_one() -> None:
     assert recorder.metrics["itl"].total == 9 * 10 * MS * 2 + 60 * MS
 
 
+def test_an_answer_whose_tokens_nobody_counted_is_no_token() -> None:
+    recorder = fold(row(0, tokens=ABSENT, token_at=[60 * MS], token_count=[0], token_lag=[0]), row(1))
+    counted = fold(row(1))
+    assert recorder.measured.output_tokens == counted.measured.output_tokens == 10
+    assert recorder.within.totals["output_tokens"] == counted.within.totals["output_tokens"]
+    assert recorder.metrics["e2e"].count == 2
+
+
 def test_a_claim_of_a_billion_tokens_in_an_event_costs_no_memory() -> None:
     recorder = fold(row(tokens=2, itl=10 * MS, token_count=[1, 2**31 - 1]))
     assert values(recorder, "itl")[0::3] == (MOST_IN_AN_EVENT, 10 * MS)

@@ -147,7 +147,7 @@ def test_nobody_counts_what_a_classifier_answers() -> None:
     fill(message, "1", None, "", "y")
     events = decode(frame(message.SerializeToString()), model)
     assert events.failure is None
-    assert (events.counts, events.output_tokens, events.output_source) == ([1], ABSENT, "")
+    assert (events.counts, events.output_tokens, events.output_source) == ([0], ABSENT, "")
 
 
 def test_a_unary_call_of_a_decoupled_model_is_explained() -> None:
@@ -184,7 +184,7 @@ def test_http_inference_reads_text_and_counts() -> None:
     assert (plain.text, plain.output_tokens) == ("c", ABSENT)
     score = [{"name": "score", "datatype": "FP32", "parameters": {"binary_data_size": 8}}]
     other = read(infer_answer(score, b"\0" * 8))
-    assert (other.failure, other.counts, other.output_tokens) == (None, [1], ABSENT)
+    assert (other.failure, other.counts, other.output_tokens) == (None, [0], ABSENT)
 
 
 def test_http_inference_cut_at_every_byte_is_never_a_success() -> None:

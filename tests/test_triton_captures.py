@@ -112,7 +112,7 @@ def test_an_answer_in_one_piece() -> None:
     raw = capture("triton_generate.raw")
     events = decode(raw, stream=False)
     assert events.failure is None
-    assert (events.text, events.output_tokens, events.counts) == (" w0 w1 w2 w3", ABSENT, [1])
+    assert (events.text, events.output_tokens, events.counts) == (" w0 w1 w2 w3", ABSENT, [0])
     head, _, payload = raw.partition(b"\r\n\r\n")
     assert events.ends == [len(payload)]
     for cut in range(len(payload)):

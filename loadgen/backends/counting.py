@@ -48,6 +48,16 @@ def count(trace: Trace, output: Output, request: Request, tokenizer: Callable[[s
     return events
 
 
+def in_one_piece(events: TokenEvents) -> TokenEvents:
+    """Let the one event of an answer carry all of its tokens, or say that nothing is known of their number."""
+    if events.output_source == "events":
+        events.output_tokens, events.output_source = ABSENT, ""
+        events.counts = [0] * len(events.ends)
+    elif len(events.ends) == 1 and events.output_tokens > 0:
+        events.counts = [events.output_tokens]
+    return events
+
+
 def _by_event(trace: Trace, output: Output, events: TokenEvents) -> list[int]:
     """Count from what came with every event; fills counts, and returns the positions of the token events.
 

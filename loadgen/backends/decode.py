@@ -12,7 +12,7 @@ import msgspec
 from loadgen.backends import counting, failures
 from loadgen.backends.counting import Trace
 from loadgen.protocols.sse import Events
-from loadgen.types import ABSENT, Failure, Output, Request, Timeline, TokenEvents
+from loadgen.types import Failure, Output, Request, Timeline, TokenEvents
 
 DONE: Final = b"[DONE]"
 HERE: Final = Path(__file__).parent
@@ -47,11 +47,7 @@ def decode_text(timeline: Timeline, request: Request, parse: Parse, tokenizer: T
     if said or (output.finish_reason and output.usage_tokens > 0):
         trace.changes.append((0, True, len(output.token_ids), output.tokens, output.usage_tokens))
     output.done = output.done or (found is None and timeline.complete)
-    events = counting.count(trace, output, request, tokenizer)
-    if events.output_source == "events":  # one answer says nothing about its number of tokens
-        events.output_tokens, events.output_source = ABSENT, ""
-    elif events.ends and events.output_tokens > 0:
-        events.counts = [events.output_tokens]
+    events = counting.in_one_piece(counting.count(trace, output, request, tokenizer))
     events.failure = _outcome(timeline, output, found, False, bool(events.ends))
     return events
 

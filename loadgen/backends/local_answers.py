@@ -59,7 +59,9 @@ class Local:
         events.counts = said["counts"] or [1] * len(events.ends)
         events.finish_reason, events.server = said["reason"], said["server"]
         events.input_tokens, events.usage_tokens = said["input_tokens"], said["usage"]
-        if said["ids"]:
+        if not _matches(said, len(events.ends)):
+            self._refuse_mixture(events)
+        elif said["ids"]:
             events.output_tokens, events.output_source = len(said["ids"]), "token ids"
             events.text = self.detokenize(said["ids"]) if self.detokenize is not None else ""
         elif said["pieces"]:
@@ -68,14 +70,23 @@ class Local:
         elif said["text"] is not None:
             self._read_whole(said["text"], events)
 
+    def _refuse_mixture(self, events: TokenEvents) -> None:
+        """Take nothing from an answer of which it is not known what came when."""
+        events.ends, events.counts = [], []
+        events.failure = events.failure or Failure(
+            "backend", "the answer has another number of tokens than of instants: generate must yield token ids "
+            "alone, or texts alone", "Mixture")
+
     def _read_whole(self, text: str, events: TokenEvents) -> None:
         """Read an answer in one piece: its one event is its end, and its tokens are those that a tokenizer finds."""
         events.text = text
         if not text:
             events.ends, events.counts = [], []
-        elif self.tokenizer is not None:
+        elif self.tokenizer is None:
+            events.counts = [0]
+        else:
             events.output_tokens, events.output_source = self.tokenizer(text), "tokenizer"
-            events.counts = [max(1, events.output_tokens)]
+            events.counts = [events.output_tokens]
 
     def _count_input(self, events: TokenEvents, request: Request) -> None:
         if events.input_tokens != ABSENT:
@@ -84,6 +95,16 @@ class Local:
             events.input_tokens, events.input_source = len(request.prompt_ids), "token ids"
         elif request.input_tokens != ABSENT:
             events.input_tokens, events.input_source = request.input_tokens, "tokenizer"
+
+
+def _matches(said: Mapping[str, Any], events: int) -> bool:
+    """Say whether each of the `events` instants of an answer has its tokens: ids or pieces of text, not both."""
+    ids, pieces, counts = said["ids"], said["pieces"], said["counts"]
+    if (ids and pieces) or len(counts) not in (0, events):
+        return False
+    if ids:
+        return len(ids) == (sum(counts) if counts else events)
+    return not pieces or len(pieces) == events
 
 
 def check_endpoint(made: type[LocalBackend], endpoint: str, name: str) -> None:

@@ -11,7 +11,7 @@ from loadgen.backends import counting, failures
 from loadgen.backends.counting import Trace
 from loadgen.backends.triton_inputs import Step
 from loadgen.backends.triton_tensors import NUMPY, unpack_texts
-from loadgen.types import ABSENT, Failure, Output, Request, Timeline, TokenEvents
+from loadgen.types import Failure, Output, Request, Timeline, TokenEvents
 
 LENGTH: Final = "Inference-Header-Content-Length"
 """The header that says how long the JSON before the tensors is."""
@@ -41,19 +41,10 @@ def decode(timeline: Timeline, request: Request, parse: Parse, tokenizer: Callab
     found = _read(timeline, payload, parse, output) if timeline.complete and timeline.failure is None else None
     if output.done:
         trace.changes.append((0, True, 0, 0, output.usage_tokens))
-    events = in_one_piece(counting.count(trace, output, request, tokenizer if output.content else None))
+    events = counting.in_one_piece(counting.count(trace, output, request, tokenizer if output.content else None))
     events.failure = timeline.failure or found
     if events.failure is None and not timeline.complete:
         events.failure = Failure("truncated", f"the connection ended in the middle, after {len(payload)} bytes")
-    return events
-
-
-def in_one_piece(events: TokenEvents) -> TokenEvents:
-    """Let the one event of an answer carry all of its tokens, or say that nothing is known of their number."""
-    if events.output_source == "events":
-        events.output_tokens, events.output_source = ABSENT, ""
-    elif len(events.ends) == 1 and events.output_tokens > 0:
-        events.counts = [events.output_tokens]
     return events
 
 

@@ -43,7 +43,7 @@ class Tokens:
     """The token events of a batch, flat, and what they say of each row."""
 
     at: Integers  # instant of each event, never before the one ahead of it
-    count: Integers  # tokens in each event, at least 1
+    count: Integers  # tokens in each event, 0 where nobody counted them
     row: Integers  # the row of each event
     events: Integers  # events of each row
     total: Integers  # tokens of each row, by its events
@@ -57,7 +57,7 @@ class Tokens:
         events = np.diff(offsets)
         row = np.repeat(np.arange(events.size), events)
         at = _in_order(batch.token_at.values.astype(np.int64, copy=False), row)
-        count = np.maximum(batch.token_count.values.astype(np.int64, copy=False), 1)
+        count = np.maximum(batch.token_count.values.astype(np.int64, copy=False), 0)
         sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(count)])
         has = events > 0
         first = np.full(events.size, ABSENT, np.int64)
@@ -125,7 +125,7 @@ def _from_instants(batch: Batch, tokens: Tokens) -> dict[str, Samples]:
 def _from_gaps(batch: Batch, tokens: Tokens) -> dict[str, Samples]:
     inner = np.concatenate([np.zeros(1, np.bool_), tokens.row[1:] == tokens.row[:-1]])[: tokens.row.size]
     gaps = np.diff(tokens.at, prepend=tokens.at[:1])
-    rows, parts = tokens.row[inner], np.minimum(tokens.count[inner], MOST_IN_AN_EVENT)
+    rows, parts = tokens.row[inner], np.clip(tokens.count[inner], 1, MOST_IN_AN_EVENT)
     found = {"chunk_gap": Samples(gaps[inner], rows)}
     found["itl"] = Samples(spread(gaps[inner], parts), rows if rows.size == parts.sum() else np.repeat(rows, parts))
     longest = np.zeros(tokens.events.size, np.int64)

@@ -13,7 +13,7 @@ from loadgen import plan, workload
 from loadgen.backends.openai import OpenAI
 from loadgen.backends.pictures import open_images
 from loadgen.types import Request, UsageError
-from loadgen.workload.images import Images, as_url
+from loadgen.workload.images import Images, alike, as_url
 
 
 def png(colour: tuple[int, int, int] = (200, 10, 10)) -> bytes:
@@ -55,6 +55,13 @@ def test_made_up_images_have_their_size_and_are_all_different() -> None:
     assert one != two and (one, two) == Images("synthetic:64x48", 3).of(0, 2) != Images("synthetic:64x48", 4).of(0, 2)
     _, (image,) = open_images([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": one}}]}])
     assert image.size == (64, 48)
+
+
+def test_an_image_before_the_run_is_like_those_of_it(folder: Path) -> None:
+    assert alike(str(folder), 0, 2) == Images(str(folder), 0).of(0, 1) * 2
+    one, two = alike("synthetic:64x48", 3, 2)
+    _, (image,) = open_images([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": one}}]}])
+    assert image.size == (64, 48) and len({one, two, *Images("synthetic:64x48", 3).of(0, 9)}) == 11
 
 
 @pytest.mark.parametrize("what, words", [

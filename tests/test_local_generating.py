@@ -11,7 +11,7 @@ import pytest
 
 from loadgen.backends import aisbench
 from loadgen.backends.generating import Streamer, alike, answer
-from loadgen.backends.local import LocalBackend
+from loadgen.backends.local import LocalBackend, streams_by_form
 from loadgen.backends.local_answers import Local
 from loadgen.protocols.local.jobs import Job, Jobs, answer_of
 from loadgen.types import ABSENT, Failure, Request, Timeline, TokenEvents
@@ -221,6 +221,14 @@ def test_options_and_lengths_part_a_batch_that_one_call_can_not_answer() -> None
     jobs = [Job(0, "", 4, {}, Ended()), Job(1, "", 4, {"top_k": 1}, Ended()), Job(2, "", 8, {}, Ended()),
             Job(3, "", 4, {}, Ended())]
     assert [[job.number for job in group] for group in alike(jobs)] == [[0, 3], [1], [2]]
+
+
+def test_the_form_of_generate_shows_whether_tokens_are_told_one_by_one() -> None:
+    class Serves(Plain):
+        def serve(self, jobs: Jobs) -> None: ...
+
+    assert [streams_by_form(made) for made in (Plain, Coroutine, Fails)] == [False] * 3
+    assert [streams_by_form(made) for made in (Pieces, Asynchronous, Puts, Serves)] == [True] * 4
 
 
 def test_options_reach_generate() -> None:

@@ -16,7 +16,7 @@ from loadgen.backends import registry
 from loadgen.local.control import Load
 from loadgen.local.meeting import meet
 from loadgen.local.process import ModelProcess
-from loadgen.plan import LocalModel, Plan, Target, Where
+from loadgen.plan import LocalModel, Plan, Target, Where, Workload
 from loadgen.types import UsageError
 from tests.runs import LIMIT
 
@@ -69,6 +69,12 @@ class Tells(Breaks):
 
 class TellsNothing(Tells):
     told = 1
+
+
+class Asked(Tells):
+    def generate(self, input, max_out_len, **kwargs):
+        kinds = input if isinstance(input, str) else [part["type"] for part in input[0]["content"]]
+        raise ValueError(f"asked for {kinds} {max_out_len} {kwargs}")
 
 
 class Forks(Breaks):
@@ -156,12 +162,23 @@ def test_a_model_whose_tokenizer_can_not_be_read_does_not_stay(
     assert not list(homes.iterdir())
 
 
+@pytest.mark.parametrize("images, kinds", [("", "Hello from loadgen."),
+                                           ("synthetic:64x48", "['image_url', 'image_url', 'text']")])
+def test_the_first_request_is_like_those_of_the_run(file: Path, images: str, kinds: str) -> None:
+    plan = Plan(Target(f"{file}:Asked", body={"top_k": 3, "min_p": None}),
+                workload=Workload(images=images, images_per_request=2))
+    with pytest.raises(UsageError) as caught:
+        asyncio.run(meet(plan, registry.make_local(plan.target), lambda note: None))
+    assert f"a first request failed: ValueError: {file}:" in str(caught.value)
+    assert f"asked for {kinds} 4 {{'top_k': 3}}" in str(caught.value)
+
+
 DESK = '''
 import os, signal, sys
 from loadgen.local.control import Load
 from loadgen.local.process import ModelProcess
 
-loaded = ModelProcess().load(Load({"backend": sys.argv[1]}, {}, try_first=False))
+loaded = ModelProcess().load(Load({"backend": sys.argv[1]}, {}))
 print(loaded.facts["engine"], flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 '''

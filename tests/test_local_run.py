@@ -177,8 +177,9 @@ def test_the_wait_in_the_queue_is_in_what_the_schedule_sees(models: Path) -> Non
     assert metrics["ttft_scheduled"]["max"] >= metrics["server_queue"]["max"]
 
 
-def test_whole_answers_have_no_token_times(models: Path) -> None:
-    result = run(models, "Text")
+@pytest.mark.parametrize("flags", [(), ("--no-probe",)])
+def test_whole_answers_have_no_token_times(models: Path, flags: tuple[str, ...]) -> None:
+    result = run(models, "Text", *flags)
     assert result.summary["requests"]["succeeded"] == 12
     assert "e2e" in result.summary["metrics"] and not {"ttft", "itl", "tpot"} & result.summary["metrics"].keys()
     assert result.summary["plan"]["target"]["stream"] is False

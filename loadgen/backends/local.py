@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -56,3 +57,10 @@ class LocalBackend(ABC):
     def facts(self) -> dict[str, Any]:
         """Return what to keep with a run, JSON values: device, memory in bytes, how requests are batched."""
         return {}
+
+
+def streams_by_form(made: type[LocalBackend]) -> bool:
+    """Say whether a backend tells of tokens as they are made, as far as the form of its methods shows."""
+    method = made.generate
+    return (made.serve is not LocalBackend.serve or inspect.isgeneratorfunction(method)
+            or inspect.isasyncgenfunction(method) or "streamer" in inspect.signature(method).parameters)

@@ -8,11 +8,12 @@ import msgspec
 
 
 class Load(msgspec.Struct, tag=True):
-    """First: which model to load, as the tables `target` and `model` of a plan; `try_first` asks it one request."""
+    """First: which model to load, as the tables `target` and `model` of a plan, and the body of a Call to try it with.
+    """
 
     target: dict[str, Any]
     model: dict[str, Any]
-    try_first: bool = True
+    first: bytes = b""  # empty: it is not tried
 
 
 class Loaded(msgspec.Struct, tag=True):

@@ -18,19 +18,16 @@ import msgspec
 from loadgen import planfile
 from loadgen.backends import registry
 from loadgen.backends.errors import told
-from loadgen.backends.local import LocalBackend
+from loadgen.backends.local import LocalBackend, streams_by_form
 from loadgen.engine.watch import cpu_time, max_rss
 from loadgen.local.control import Facts, Load, Loaded, Refused, Tell, ToDesk, ToProcess
 from loadgen.protocols.link import Frames, encode
-from loadgen.protocols.local.jobs import Job, Jobs, answer_of
+from loadgen.protocols.local.jobs import Job, Jobs, answer_of, job_of
 from loadgen.protocols.local.service import Service, written
 from loadgen.types import Failure, UsageError
 
 _READ_SIZE = 1 << 16
 _FAREWELL = 3.0  # s that a model has to end by itself when the desk has gone
-FIRST = "Hello from loadgen."
-"""The prompt of the request that tries a model, and warms it."""
-_FIRST_LIMIT = 4
 _NICE = 5  # a model that takes every processor must not keep the sender from being on time
 
 
@@ -65,16 +62,16 @@ class Host:
         self._backend = registry.load_local(plan.target, plan.model)
         self._loaded_in = monotonic_ns() - started
         Service(self._listening, self._jobs).start()
-        threading.Thread(target=self._attend, args=(order.try_first,), name="desk", daemon=True).start()
+        threading.Thread(target=self._attend, args=(order.first,), name="desk", daemon=True).start()
         self._backend.serve(self._jobs)
         if not self._jobs.closed:
             raise RuntimeError("serve returned, and there may be more to answer")
         return 0
 
-    def _attend(self, try_first: bool) -> None:
+    def _attend(self, first: bytes) -> None:
         """Answer the desk; it must hear of whatever goes wrong here, since it waits."""
         try:
-            self._answer_desk(try_first)
+            self._answer_desk(first)
         except BaseException as error:
             self.leave(self._refuse(error))
 
@@ -117,18 +114,20 @@ class Host:
             os.killpg(0, signal.SIGKILL)
         os._exit(code)
 
-    def _answer_desk(self, try_first: bool) -> None:
+    def _answer_desk(self, first: bytes) -> None:
         """Try the model, say that it is loaded, then tell facts when asked, and end with the desk."""
-        tried, streams = self._try() if try_first else ("", True)
+        tried, streams = self._try(first) if first else ("", None)
+        if streams is None:
+            streams = streams_by_form(type(self._backend))
         self._say(Loaded({**self._facts(), "streams": streams}, tried))
         while self._next() is not None:
             self._say(Facts(self._facts_now()))
         self._part()
 
-    def _try(self) -> tuple[str, bool]:
-        """Ask one small request, which also warms the model.
+    def _try(self, first: bytes) -> tuple[str, bool | None]:
+        """Ask the first request, which also warms the model.
 
-        Returns what was wrong with the answer, and whether its tokens were told one by one.
+        Returns what was wrong with the answer, and whether its tokens were told one by one, None if it had none.
         """
         over = threading.Event()
         seen: list[tuple[Job, Failure | None]] = []
@@ -137,12 +136,12 @@ class Host:
             seen.append((job, written(answer_of, job, reason, failure).failure))
             over.set()
 
-        self._jobs.put(Job(0, FIRST, _FIRST_LIMIT, {}, ended))
+        self._jobs.put(job_of(0, first, ended))
         over.wait()
         job, failure = seen[0]
         if failure is not None:
-            return f"{failure.type}: {failure.detail}" if failure.type else failure.detail, True
-        return "", bool(job.ids or job.pieces)
+            return f"{failure.type}: {failure.detail}" if failure.type else failure.detail, None
+        return "", bool(job.ids or job.pieces) if job.stamps else None
 
     def _facts(self) -> dict[str, Any]:
         """Return what there is to tell, as JSON values. Raises UsageError if the backend's own can't be had."""

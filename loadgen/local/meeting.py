@@ -14,11 +14,14 @@ from loadgen.local.control import Load, Loaded
 from loadgen.local.process import ModelProcess
 from loadgen.plan import Plan
 from loadgen.protocols.http.address import Address
-from loadgen.types import UsageError
+from loadgen.types import Request, UsageError
 from loadgen.workload import tokens
+from loadgen.workload.images import alike
 
 Met = tuple[tuple[Address, ...], Plan, "Watch"]
 TOKENIZER: Final = "tokenizer.json"
+FIRST: Final = "Hello from loadgen."
+_FIRST_LIMIT: Final = 4
 
 
 class Watch:
@@ -48,12 +51,11 @@ async def meet(plan: Plan, backend: Local, warn: Callable[[str], None]) -> Met:
     Returns where senders reach it, the plan with what was decided here (name, stream, tokenizer, one sender), and the
     watch over the process, which has to be closed. Raises UsageError if the model can't be loaded or can't answer.
     """
-    tables = planfile.to_dict(plan)
+    tables, first = planfile.to_dict(plan), _first_request(plan)
+    order = Load(tables["target"], tables["model"], backend.encode(first).body if plan.target.probe else b"")
     process = ModelProcess()
     try:
-        loading = asyncio.get_running_loop().run_in_executor(
-            None, process.load, Load(tables["target"], tables["model"], plan.target.probe))
-        loaded = await loading
+        loaded = await asyncio.get_running_loop().run_in_executor(None, process.load, order)
         if loaded.tried:
             raise UsageError(f"the model is loaded, and a first request failed: {loaded.tried}")
         plan = _decided(plan, backend, loaded, warn)
@@ -64,11 +66,19 @@ async def meet(plan: Plan, backend: Local, warn: Callable[[str], None]) -> Met:
     return (process.address,), plan, Watch(process, loaded)
 
 
+def _first_request(plan: Plan) -> Request:
+    """Return the small request that tries and warms a model, with images if those of the run have any."""
+    work = plan.workload
+    images = alike(work.images, plan.load.seed, work.images_per_request) if work.images else ()
+    return Request(-1, prompt=FIRST, images=images, max_output_tokens=_FIRST_LIMIT)
+
+
 def _decided(plan: Plan, backend: Local, loaded: Loaded, warn: Callable[[str], None]) -> Plan:
     """Fill in what the plan left open, now that the model is known."""
     stream = plan.target.stream and bool(loaded.facts.get("streams", True))
     if plan.target.stream and not stream:
-        warn("generate returns whole answers: they are measured end to end, without ttft and itl")
+        known = "" if plan.target.probe else ", as far as its form shows (--no-probe)"
+        warn(f"generate returns whole answers{known}: they are measured end to end, without ttft and itl")
     backend.stream = stream
     name = plan.target.model or Path(plan.model.path).name
     work, tokenizer = plan.workload, Path(plan.model.path) / TOKENIZER

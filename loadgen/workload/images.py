@@ -17,6 +17,7 @@ from loadgen.workload.seeds import generator
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 _SYNTHETIC: Final = re.compile(r"synthetic:(\d+)x(\d+)")
+_APART: Final = 1 << 41  # a place that no request of a run has
 _BLOCKS: Final = 16  # a made-up image is so many blocks of colour wide and high, blurred into each other
 _LARGEST: Final = 16_384  # pixels on a side
 
@@ -74,6 +75,15 @@ class WithImages:
     def describe(self) -> dict[str, Any]:
         """Say what is asked, for the provenance of a run."""
         return {**self._source.describe(), "images": {**self._images.describe(), "per_request": self._count_each}}
+
+
+def alike(what: str, seed: int, count: int) -> tuple[str, ...]:
+    """Return images as a request of the run has, for one before it: of the same size if made up, else the first file's.
+
+    Raises UsageError as Images does.
+    """
+    one = what if what.startswith("synthetic") else str(_paths(what)[0])
+    return Images(one, seed).of(_APART, count)
 
 
 def _paths(what: str) -> Sequence[str | Path]:

@@ -102,6 +102,12 @@ class Job:
             ended(self, reason, failure)
 
 
+def job_of(number: int, body: bytes, ended: Callable[[Job, str, Failure | None], None]) -> Job:
+    """Make the job that the body of a Call asks for."""
+    asked = msgspec.json.decode(body)
+    return Job(number, asked["input"], asked["limit"], asked["options"], ended)
+
+
 def answer_of(job: Job, reason: str, failure: Failure | None) -> Answer:
     """Put an ended job into the form in which its sender and the desk read it."""
     return _answer(job, job.stamps, {"ids": job.ids, "counts": job.counts.tolist(), "pieces": job.pieces,

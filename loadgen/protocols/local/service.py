@@ -10,10 +10,8 @@ from functools import partial
 from time import monotonic_ns
 from typing import Any
 
-import msgspec
-
 from loadgen.protocols.link import Frames, encode
-from loadgen.protocols.local.jobs import Job, Jobs, answer_of, answer_so_far
+from loadgen.protocols.local.jobs import Job, Jobs, answer_of, answer_so_far, job_of
 from loadgen.protocols.local.messages import Answer, Ask, Drop, ToModel
 from loadgen.types import Failure
 
@@ -77,8 +75,7 @@ class _Peer:
                 job.drop()
                 self._out.put(partial(written, answer_so_far, job))
             return
-        asked = msgspec.json.decode(message.data)
-        job = Job(message.number, asked["input"], asked["limit"], asked["options"], self._ended)
+        job = job_of(message.number, message.data, self._ended)
         self._open[message.number] = job
         self._jobs.put(job)
 

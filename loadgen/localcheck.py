@@ -64,6 +64,8 @@ def _local(plan: Plan) -> Iterator[str]:
             yield f"{name} is {getattr(model, name)}: write a whole number above 0 (--{name.replace('_', '-')})"
     if plan.workload.images and not _takes_images(backend):
         yield f"{backend} takes no images: write --backend {backend}-vl, or leave --images out"
+    if plan.workload.images.startswith(("http://", "https://")):
+        yield "a model that is loaded here fetches nothing: give --images a file or a directory"
     if plan.load.senders > 1:
         yield "one sender is enough for a model on this machine, and more take its processors: leave --senders out"
 

@@ -22,6 +22,9 @@ def png(colour: tuple[int, int, int] = (200, 10, 10)) -> bytes:
     return file.getvalue()
 
 
+BROKEN = png()[:33] + b"\0\0\0\5" + png()[37:46] + b"\xff" * 40  # its data goes on in what is no chunk
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for name, colour in (("b.png", (0, 0, 255)), ("a.png", (255, 0, 0))):
@@ -66,14 +69,23 @@ def test_an_image_before_the_run_is_like_those_of_it(folder: Path) -> None:
 
 @pytest.mark.parametrize("what, words", [
     ("none.png", "none.png can't be read: there is no such file"), ("notes.txt", "it is no image"),
-    ("cut.png", "cut.png can't be read"), ("synthetic:0x9", "from 1 to"), ("synthetic", "synthetic:WIDTHxHEIGHT"),
+    ("cut.png", "cut.png can't be read"), ("broken.png", "broken PNG file"), ("x.dds", "DDS has no media type"),
+    ("synthetic:0x9", "from 1 to"), ("synthetic", "synthetic:WIDTHxHEIGHT"),
     ("data:image/png,abc", ";base64,"), ("data:image/png;base64,AAAA", "it is no image"),
 ])
 def test_what_can_not_be_read_is_named(folder: Path, what: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     Path("cut.png").write_bytes(png()[:45])
+    Path("broken.png").write_bytes(BROKEN)
+    Image.new("RGB", (5, 3)).save("x.dds")
     with pytest.raises(UsageError, match=words):
         Images(what, 0)
+
+
+def test_an_image_that_a_model_can_not_open_is_named() -> None:
+    url = f"data:image/png;base64,{base64.b64encode(BROKEN).decode()}"
+    with pytest.raises(ValueError, match=r"image 1 of the request \(data:image.*broken PNG file"):
+        open_images([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}])
 
 
 def test_a_directory_without_images_is_refused(tmp_path: Path) -> None:

@@ -268,7 +268,7 @@ def test_a_timeout_takes_a_request_out_of_a_busy_model(models: Path) -> None:
     (("--batching", "dynamic"), "--batching static or --batching continuous"),
     (("--senders", "2"), "one sender is enough"), (("--device", "cpu"), "takes no device"),
     (("--endpoint", "chat"), "leave --endpoint out"), (("--images", "none.png"), "none.png can't be read"),
-    (("--connections", "new"), "leave connections"),
+    (("--images", "https://host/cat.png"), "fetches nothing"), (("--connections", "new"), "leave connections"),
 ])
 def test_flags_that_a_local_model_has_no_use_for(models: Path, flags: tuple[str, ...], words: str) -> None:
     result = run(models, "Words", *flags)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
-from loadgen.workload.images import data_of
+from loadgen.workload.images import data_of, opened
 
 _SHOWN = 60  # characters of an image's name that are told
 
@@ -41,13 +40,10 @@ def _part(part: Mapping[str, Any], images: list[Any]) -> Mapping[str, Any]:
 
 def open_image(source: str, number: int) -> Any:
     """Return a PIL image in RGB. `number` is its place in the request, for the ValueError if it can't be read."""
-    from PIL import Image
-
     shown = source if len(source) <= _SHOWN else source[:_SHOWN] + "..."
     try:
         if source.startswith(("http://", "https://")):
             raise ValueError("a model that is loaded here fetches nothing: give the file, or its data as data:")
-        with Image.open(io.BytesIO(data_of(source))) as image:
-            return image.convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        return opened(data_of(source)).convert("RGB")
+    except (OSError, ValueError) as error:
         raise ValueError(f"image {number} of the request ({shown}) can't be read: {error}") from None

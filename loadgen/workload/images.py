@@ -129,17 +129,28 @@ def data_of(source: str, folder: Path = Path()) -> bytes:
         raise ValueError("there is no such file, and it is no base64 either") from None
 
 
-def _kind_of(data: bytes) -> str:
-    """Return the media type of an image that can be decoded whole. Raises OSError or ValueError if it can't."""
+def opened(data: bytes) -> Any:
+    """Return the PIL image that bytes are, decoded whole. Raises ValueError or OSError if it can't be."""
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            return Image.MIME[str(image.format)]
-    except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
-        words = "it is no image" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise ValueError(words) from None
+        image = Image.open(io.BytesIO(data))
+        image.load()
+    except UnidentifiedImageError:
+        raise ValueError("it is no image") from None
+    except (Image.DecompressionBombError, SyntaxError) as error:  # a broken PNG is a SyntaxError to PIL
+        raise ValueError(str(error)) from None
+    return image
+
+
+def _kind_of(data: bytes) -> str:
+    """Return the media type of an image. Raises OSError or ValueError if it can't be decoded, or has none."""
+    from PIL import Image
+
+    form = str(opened(data).format)
+    if form not in Image.MIME:
+        raise ValueError(f"{form} has no media type, by which a server could know it: make it a PNG or a JPEG")
+    return Image.MIME[form]
 
 
 def _made_up(size: tuple[int, int], seed: int, place: int) -> str:

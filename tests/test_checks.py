@@ -12,6 +12,7 @@ from loadgen.checks.gates import Decision
 from loadgen.checks.steady import Drift, Steady
 from loadgen.report import Check, Gate
 from loadgen.slo import parse
+from loadgen.types import WARMUP
 from tests.made_runs import MS, S, plan_of, recorded, row, run_of, window_of
 
 GOOD = Evidence(
@@ -48,7 +49,9 @@ def test_a_good_run_is_valid() -> None:
     ("loop_stall", {"stall": 5 * MS, "kernel_stamps": False}, {"stall": 6 * MS, "kernel_stamps": False}, "--senders"),
     ("errors", {"failed": 1}, {"failed": 2, "failures": {"http_503": 2}}, "http_503 2"),
     ("censored", {"censored": 0}, {"censored": 1}, "--drain"),
-    ("sender_lost", {}, {"failures": {"sender_lost": 3}}, "out-of-memory"),
+    ("sender_lost", {}, {"lost": {"sender_lost": 3}}, "out-of-memory"),
+    ("model_lost", {"lost": {"model_lost": 0}}, {"lost": {"model_lost": 1}}, "model.log"),
+    ("schedule", {}, {"tried": 999, "lost": {"model_lost": 1}}, "see model_lost"),
     ("interrupted", {}, {"interrupted": True}, "--duration"),
     ("held", {"held": 1}, {"held": 2}, "--max-in-flight"),
     ("held", {"held": 900, "closed_loop": True}, {"held": 900}, "--max-in-flight"),
@@ -177,6 +180,12 @@ def test_a_server_that_slows_down_for_a_while_breaks_littles_law_or_the_steady_s
 def test_what_fails_so_far_is_named_while_the_run_goes_on() -> None:
     recorder = recorded([row(i, due=i * S, failure="http_5xx" if i else "") for i in range(5)], window_of([], S, 0))
     assert warnings(recorder, plan_of()) == ("errors",)
+
+
+@pytest.mark.parametrize("kind", ["model_lost", "sender_lost"])
+def test_who_dies_in_the_warm_up_is_told(kind: str) -> None:
+    recorder = recorded([row(0, phase=WARMUP, failure=kind)], window_of([], S, 0))
+    assert kind in warnings(recorder, plan_of())
 
 
 def test_reads_without_stamps_are_judged_by_receive_lag() -> None:

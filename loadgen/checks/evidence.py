@@ -12,6 +12,9 @@ from loadgen.plan import SECOND
 from loadgen.recorder import Recorder
 from loadgen.types import ABSENT
 
+LOST: Final = ("sender_lost", "model_lost")
+"""Failures whose cause ends a run in whichever phase it comes."""
+
 MOST_UNSTAMPED: Final = 0.01
 """Share of reads without a kernel stamp above which the run counts as one with user-space stamps."""
 
@@ -33,6 +36,7 @@ class Evidence:
     censored: int = 0
     held: int = 0
     failures: Mapping[str, int] = field(default_factory=dict)
+    lost: Mapping[str, int] = field(default_factory=dict)  # failures of the requests of any phase, by LOST
     lag_p99: int | None = None
     earliest_lag: int = 0
     median_wait: int | None = None  # ttft, without streaming e2e
@@ -105,6 +109,7 @@ def _counts(recorder: Recorder) -> dict[str, Any]:
     tally = recorder.measured
     same = ("offered", "tried", "succeeded", "failed", "censored", "held", "usage_given", "usage_wrong", "asked", "got")
     return {**{name: getattr(tally, name) for name in same}, "failures": dict(tally.failures),
+            "lost": {kind: sum(each.failures[kind] for each in recorder.tallies.values()) for kind in LOST},
             "finish_reasons": dict(tally.finish_reasons),
             "coalesced": tally.coalesced / tally.events if tally.events else 0.0,
             "overflow": sum(histogram.overflow for histogram in recorder.metrics.values())}

@@ -38,7 +38,8 @@ def lag(evidence: Evidence) -> Check:
 def schedule(evidence: Evidence) -> Check:
     """Every request of the schedule was sent."""
     limit = evidence.planned if evidence.planned != ABSENT else max(1, evidence.offered)
-    remedy = "not all that was scheduled was sent, so the server saw less load: let the run finish, or see sender_lost"
+    culprit = "model_lost" if evidence.lost.get("model_lost") else "sender_lost"
+    remedy = f"not all that was scheduled was sent, so the server saw less load: let the run finish, or see {culprit}"
     if evidence.failures.get("too_long"):
         remedy = "prompts that don't fit the model were not sent: shorten --input-tokens or --output-tokens"
     return Check("schedule", evidence.tried >= limit, evidence.tried, limit, "count", remedy)
@@ -80,15 +81,15 @@ def censored(evidence: Evidence) -> Check:
 
 
 def sender_lost(evidence: Evidence) -> Check:
-    """No sender process died."""
-    lost = evidence.failures.get("sender_lost", 0)
+    """No sender process died, also in no warm-up."""
+    lost = evidence.lost.get("sender_lost", 0)
     return Check("sender_lost", lost == 0, lost, 0, "count",
                  "a sender process died and its requests with it: look for the out-of-memory killer, and run again")
 
 
 def model_lost(evidence: Evidence) -> Check:
-    """The process of a local model lived to the end."""
-    lost = evidence.failures.get("model_lost", 0)
+    """The process of a local model lived from the warm-up to the end."""
+    lost = evidence.lost.get("model_lost", 0)
     return Check("model_lost", lost == 0, lost, 0, "count",
                  "the process of the model ended in the middle: model.log has its last words; if it says nothing, look "
                  "for the out-of-memory killer")

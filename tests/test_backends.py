@@ -132,6 +132,24 @@ def test_a_file_that_does_not_run_says_where(tmp_path: Path, text: str, words: s
         registry.find(f"{file}:X")
 
 
+def test_a_file_is_run_once_for_as_long_as_it_is_the_same(tmp_path: Path) -> None:
+    file, log = tmp_path / "mine.py", tmp_path / "log"
+    text = (f"from loadgen import ServiceBackend\nwith open({str(log)!r}, 'a') as log: log.write('x')\n"
+            "class A(ServiceBackend): ...\n")
+    file.write_text(text)
+    assert registry.find(f"{file}:A") is registry.find(f"{file}:A")
+    assert log.read_text() == "x"
+    file.write_text(text + "class B(ServiceBackend): ...\n")
+    assert registry.find(f"{file}:B").__name__ == "B"
+    assert log.read_text() == "xx"
+    other = tmp_path / "other" / "mine.py"
+    other.parent.mkdir()
+    other.write_text(text)
+    with pytest.raises(UsageError, match="no class 'B'"):
+        registry.find(f"{other}:B")
+
+
+
 def test_a_target_is_made_with_what_the_class_accepts(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(

@@ -165,11 +165,17 @@ def _accepted(made: Found) -> set[str] | None:
 
 
 def load(path: Path) -> ModuleType:
-    """Import a file as a module of its own, with what stands in for AISBench. Raises UsageError with file and line."""
+    """Import a file as a module of its own, with what stands in for AISBench, unless that was done and it is the same.
+
+    Raises UsageError with file and line.
+    """
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
-    name = f"loadgen_backend_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    name, source = f"loadgen_backend_{path.stem}", path.read_bytes()
+    known = getattr(sys.modules.get(name), "__spec__", None)
+    if known is not None and (known.origin, known.loader_state) == (str(path.resolve()), source):
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
@@ -184,6 +190,7 @@ def load(path: Path) -> ModuleType:
         raise UsageError(f"{path} can't be run: {told(error)}") from error
     finally:
         sys.path.remove(str(path.resolve().parent))
+    spec.loader_state = source
     return module
 
 

@@ -156,7 +156,9 @@ def test_a_model_whose_tokenizer_can_not_be_read_does_not_stay(
     homes = tmp_path / "homes"
     homes.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(homes))
-    plan = Plan(Target(f"{file}:Tells", probe=False), model=LocalModel(path=str(tmp_path)), out=Where(outputs=True))
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    plan = Plan(Target(f"{file}:Tells", probe=False), model=LocalModel(path=f"~/{tmp_path.name}"),
+                out=Where(outputs=True))
     with pytest.raises(UsageError, match="tokenizer"):
         asyncio.run(meet(plan, registry.make_local(plan.target), lambda note: None))
     assert not list(homes.iterdir())

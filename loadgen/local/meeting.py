@@ -51,6 +51,8 @@ async def meet(plan: Plan, backend: Local, warn: Callable[[str], None]) -> Met:
     Returns where senders reach it, the plan with what was decided here (name, stream, tokenizer, one sender), and the
     watch over the process, which has to be closed. Raises UsageError if the model can't be loaded or can't answer.
     """
+    if plan.model.path.startswith("~/"):  # from a file: no shell was there to do it
+        plan = replace(plan, model=replace(plan.model, path=str(Path(plan.model.path).expanduser())))
     tables, first = planfile.to_dict(plan), _first_request(plan)
     order = Load(tables["target"], tables["model"], backend.encode(first).body if plan.target.probe else b"")
     process = ModelProcess()

@@ -21,7 +21,7 @@ from loadgen.types import UsageError
 from tests.runs import LIMIT
 
 ENGINE = '''
-import numpy, os, subprocess, sys, time
+import gc, numpy, os, subprocess, sys, time
 from loadgen import LocalBackend
 from loadgen.types import UsageError
 
@@ -64,7 +64,8 @@ class Tells(Breaks):
     def facts(self):
         self.told += 1
         assert self.told == 1, "no facts any more"
-        return {"device": complex(1, 2), "share": numpy.float32(0.5), "sizes": {0: numpy.arange(3)}}
+        return {"device": complex(1, 2), "share": numpy.float32(0.5), "sizes": {0: numpy.arange(3)},
+                "frozen": gc.get_freeze_count()}
 
 
 class TellsNothing(Tells):
@@ -135,6 +136,7 @@ def test_facts_of_any_kind_become_json_and_those_that_fail_later_are_none(file: 
     try:
         told = process.load(Load({"backend": f"{file}:Tells"}, {})).facts
         assert (told["device"], told["share"], told["sizes"]) == ("(1+2j)", 0.5, {"0": [0, 1, 2]})
+        assert told["frozen"] > 0
         assert process.facts() == {} and process.alive
     finally:
         process.end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -116,9 +117,12 @@ class Host:
 
     def _answer_desk(self, first: bytes) -> None:
         """Try the model, say that it is loaded, then tell facts when asked, and end with the desk."""
+        assert self._backend is not None
         tried, streams = self._try(first) if first else ("", None)
         if streams is None:
             streams = streams_by_form(type(self._backend))
+        gc.collect()
+        gc.freeze()  # what is loaded stays: a collection that looks through all of it holds up tokens
         self._say(Loaded({**self._facts(), "streams": streams}, tried))
         while self._next() is not None:
             self._say(Facts(self._facts_now()))

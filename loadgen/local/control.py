@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+
+HOME: Final = "loadgen-"
+"""How the name of the directory begins that the desk makes for a model's process, and that either removes."""
 
 
 class Load(msgspec.Struct, tag=True):

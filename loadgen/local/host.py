@@ -21,7 +21,7 @@ from loadgen.backends import registry
 from loadgen.backends.errors import told
 from loadgen.backends.local import LocalBackend, streams_by_form
 from loadgen.engine.watch import cpu_time, max_rss
-from loadgen.local.control import Facts, Load, Loaded, Refused, Tell, ToDesk, ToProcess
+from loadgen.local.control import HOME, Facts, Load, Loaded, Refused, Tell, ToDesk, ToProcess
 from loadgen.protocols.link import Frames, encode
 from loadgen.protocols.local.jobs import Job, Jobs, answer_of, job_of
 from loadgen.protocols.local.service import Service, written
@@ -110,7 +110,9 @@ class Host:
         """
         sys.stdout.flush()
         sys.stderr.flush()
-        shutil.rmtree(Path(self._listening.getsockname()).parent, ignore_errors=True)
+        home = Path(self._listening.getsockname()).parent
+        if home.name.startswith(HOME):  # nothing else may ever be removed
+            shutil.rmtree(home, ignore_errors=True)
         if os.getpgrp() == os.getpid():  # as ModelProcess starts it
             os.killpg(0, signal.SIGKILL)
         os._exit(code)

@@ -16,7 +16,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from loadgen.local.control import Facts, Load, Loaded, Refused, Tell, ToDesk
+from loadgen.local.control import HOME, Facts, Load, Loaded, Refused, Tell, ToDesk
 from loadgen.protocols.http.address import Address
 from loadgen.protocols.link import Frames, encode
 from loadgen.types import UsageError
@@ -33,7 +33,7 @@ class ModelProcess:
     """The process of one model. What it prints goes into a file, which it removes when it ends by itself."""
 
     def __init__(self) -> None:
-        self._home = Path(tempfile.mkdtemp(prefix="loadgen-"))
+        self._home = Path(tempfile.mkdtemp(prefix=HOME))
         path = str(self._home / "socket")
         self._control, theirs = socket.socketpair()
         with (socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening, theirs,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from loadgen.capacity.model import FAILS, PASSES, UNJUDGED
@@ -17,10 +18,21 @@ SETUP: Final = "setup"
 
 ACHIEVED: Final = 0.99
 """Share of the offered rate that must be completed."""
+IDLE: Final = 1.0
+"""Requests in flight, on average, up to which some have the server for themselves."""
 
-_CLIENT: Final = ("interrupted", "sender_lost", "lag", "receive_lag", "coalesced", "loop_stall", "held", "clock")
-_SETUP: Final = ("token_counts", "output_length", "overflow")
-_SHORT: Final = ("little", "duration", "sample_size", "precision")
+_SERVER: Final = "server"
+CAUSES: Final = {
+    **dict.fromkeys(("interrupted", "sender_lost", "model_lost", "lag", "receive_lag", "coalesced", "loop_stall",
+                     "held", "clock"), CLIENT),
+    **dict.fromkeys(("errors", "censored"), _SERVER),
+    **dict.fromkeys(("schedule", "token_counts", "output_length", "overflow"), SETUP),
+    **dict.fromkeys(("steady_state", "little", "duration", "sample_size", "precision"), SHORT)}
+"""Whose doing it is that a row of the verdict fails, and in which order they are told; a row that is not here is taken
+for the set-up's."""
+
+_MOST_UNFIT: Final = 0.001
+_MISSED: Final = 1
 _LONGER: Final = (2, 8)
 
 
@@ -38,7 +50,8 @@ class Seen:
     """What a run says: PASSES, FAILS or UNJUDGED, and why.
 
     `cause` is of UNJUDGED alone. `longer` is how many times as long a run would probably be judged. `hopeless`: even
-    the fastest request missed a limit, so that no smaller load would meet it.
+    the fastest request of a nearly idle server missed a limit, so that no smaller load would meet it. `grows`: the
+    server could not keep up, so that what was seen, goodput included, says how long the run was.
     """
 
     outcome: str
@@ -48,6 +61,7 @@ class Seen:
     too_short: bool = False  # against a single request, whatever the load
     hopeless: bool = False
     goodput: float = 0.0
+    grows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +77,47 @@ def judge(report: Report) -> Seen:
 
     A client that was too slow makes it UNJUDGED, whatever else was seen. Then it FAILS if a limit is missed by the
     whole interval, if requests failed or never ended, if less than 99 % of what was offered was completed, or if the
-    server can't keep up (a drift upwards). It is UNJUDGED while any row of the verdict fails, and PASSES else: every
-    limit is met by the whole interval, in a steady state.
+    server can't keep up (a drift upwards). It is UNJUDGED while any row of the verdict fails that --lax does not make a
+    warning, and PASSES else: every limit is met by the whole interval, in a steady state.
     """
-    failing = {check.name: check for check in report.verdict.checks if not check.ok}
-    goodput = float(report.rates.get("goodput", 0.0))
-    ours = next((failing[name] for name in _CLIENT if name in failing), None)
-    if ours is not None:
-        return Seen(UNJUDGED, _said(ours), CLIENT, goodput=goodput)
+    failing = {check.name: check for check in report.verdict.checks if not check.ok and not check.warning}
+    seen = partial(Seen, goodput=float(report.rates.get("goodput", 0.0)), grows=_grows(failing.get("steady_state")))
+    spoilt = _first(failing, CLIENT)
+    if spoilt is not None:
+        return seen(UNJUDGED, _said(spoilt), CLIENT)
+    unfit = _unfit(report, failing)
+    if unfit is not None:
+        return seen(UNJUDGED, _said(unfit), SETUP)
     if report.verdict.aborted:
-        return Seen(FAILS, report.verdict.aborted, hopeless=_hopeless(report), goodput=goodput)
+        return seen(FAILS, report.verdict.aborted)
     for reason in _failures(report, failing):
-        return Seen(FAILS, reason, hopeless=_hopeless(report), goodput=goodput)
-    for names, cause in ((_SETUP, SETUP), (("steady_state", *_SHORT), SHORT)):
-        for name in names:
-            if name in failing:
-                return Seen(UNJUDGED, _said(failing[name]), cause, _longer(report, failing),
-                            too_short="duration" in failing, goodput=goodput)
-    return Seen(PASSES, goodput=goodput)
+        return seen(FAILS, reason, hopeless=_hopeless(report, failing))
+    for cause in (SETUP, SHORT):
+        row = _first(failing, cause)
+        if row is not None:
+            return seen(UNJUDGED, _said(row), cause, _longer(report, failing), too_short="duration" in failing)
+    if report.verdict.exit_code == _MISSED:
+        undecided = " and ".join(gate.slo for gate in report.verdict.gates if gate.ok is None)
+        return seen(FAILS, f"{undecided} missed by the sample's own number (--lax)")
+    return seen(PASSES)
+
+
+def _first(failing: dict[str, Check], cause: str) -> Check | None:
+    """Return the failing row of a cause that is told first."""
+    ordered = [*(name for name in CAUSES if name in failing), *(name for name in failing if name not in CAUSES)]
+    return next((failing[name] for name in ordered if CAUSES.get(name, SETUP) == cause), None)
+
+
+def _unfit(report: Report, failing: dict[str, Check]) -> Check | None:
+    """Return the row that prompts fail which don't fit the model: they would at every load."""
+    unfit = report.requests.get("failures", {}).get("too_long", 0)
+    if unfit <= _MOST_UNFIT * report.requests.get("offered", 0):
+        return None
+    return failing.get("schedule") or failing.get("errors")
+
+
+def _grows(drift: Check | None) -> bool:
+    return drift is not None and not isinstance(drift.seen, str) and drift.seen > 0
 
 
 def is_stable(report: Report) -> bool:
@@ -92,13 +129,12 @@ def _failures(report: Report, failing: dict[str, Check]) -> Iterator[str]:
     """Yield what speaks against the server, the most telling first."""
     missed = [gate.slo for gate in report.verdict.gates if gate.ok is False]
     drift = failing.get("steady_state")
-    grows = drift is not None and not isinstance(drift.seen, str) and drift.seen > 0
     if missed:
-        yield f"{' and '.join(missed)} missed" + (", UNSTABLE" if grows else "")
+        yield f"{' and '.join(missed)} missed" + (", UNSTABLE" if _grows(drift) else "")
     for name in ("errors", "censored"):
         if name in failing:
             yield _said(failing[name])
-    if drift is not None and grows and "duration" not in failing:
+    if drift is not None and _grows(drift) and "duration" not in failing:
         yield f"UNSTABLE: {_said(drift)}"
     share, allowed = _achieved(report)
     if share < allowed:
@@ -112,15 +148,25 @@ def _achieved(report: Report) -> tuple[float, float]:
     the drift of docs/metrics.md, "Steady state".
     """
     offered, rates = report.requests.get("offered", 0), report.rates
-    e2e = report.metrics.get("e2e")
     if not offered or not rates.get("offered"):
         return 1.0, 0.0
-    in_flight = rates["offered"] * (e2e.mean or 0.0) / 1e9 if e2e else 0.0
-    return rates.get("completed", 0.0) / rates["offered"], min(ACHIEVED, 1 - 3 * math.sqrt(2 * in_flight) / offered)
+    return (rates.get("completed", 0.0) / rates["offered"],
+            min(ACHIEVED, 1 - 3 * math.sqrt(2 * _in_flight(report)) / offered))
 
 
-def _hopeless(report: Report) -> bool:
-    """Say whether the fastest request missed a limit on a percentile: a smaller load makes none faster."""
+def _in_flight(report: Report) -> float:
+    """Return the mean number of requests in flight: rate x mean time (Little's law)."""
+    e2e = report.metrics.get("e2e")
+    return float(report.rates.get("offered", 0.0)) * (e2e.mean or 0.0) / 1e9 if e2e else 0.0
+
+
+def _hopeless(report: Report, failing: dict[str, Check]) -> bool:
+    """Say whether the fastest request missed a limit though the server was nearly idle: no load makes it faster.
+
+    Where the server is busy even the fastest has waited in a queue, or shared its steps with others.
+    """
+    if "steady_state" in failing or "censored" in failing or not 0 < _in_flight(report) <= IDLE:
+        return False
     for gate in report.verdict.gates:
         metric = report.metrics.get(gate.slo.partition(".")[0])
         if gate.ok is False and gate.unit == "ns" and metric is not None and metric.min is not None:

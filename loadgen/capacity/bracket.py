@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -13,7 +14,7 @@ AGREE: Final = 2
 AGREE_IN_DOUBT: Final = 3
 """Runs of a load that must agree before it bounds the answer; in doubt where some runs have contradicted others."""
 TRIES: Final = 3
-"""Runs in succession that can't be judged before a load is given up."""
+"""Runs in succession that can't be judged before a load is given up: it bounds nothing, whatever it showed once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +24,32 @@ class Tried:
     load: float
     passes: int = 0
     fails: int = 0
-    unjudged: int = 0
-    waiting: bool = False  # the last run could not be judged, and another may be
-    client: bool = False  # what could not be judged is the client's doing
+    tail: int = 0  # runs at the end, one after the other, that could not be judged
+    client: bool = False  # what could not be judged last is the client's doing
     agree: int = AGREE
 
     @property
+    def enough(self) -> bool:
+        """Whether as many runs have passed, or failed, as must agree."""
+        return max(self.passes, self.fails) >= self.agree
+
+    @property
     def side(self) -> str:
-        """PASSES or FAILS if all judged runs say so; UNJUDGED where they differ, or none could be judged."""
+        """PASSES or FAILS if all judged runs say so; UNJUDGED where they differ, or too few will ever be judged."""
+        if not self.enough and self.tail >= TRIES:
+            return UNJUDGED
         if self.passes and not self.fails:
             return PASSES
         return FAILS if self.fails and not self.passes else UNJUDGED
 
     @property
+    def waiting(self) -> bool:
+        """Whether the last run could not be judged, and another may be."""
+        return 0 < self.tail < TRIES
+
+    @property
     def confirmed(self) -> bool:
-        return max(self.passes, self.fails) >= self.agree and self.side != UNJUDGED
+        return self.enough and self.side != UNJUDGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +77,15 @@ def bracket_of(trials: Sequence[Trial]) -> Bracket:
 
 def _all_tried(trials: Sequence[Trial]) -> tuple[Tried, ...]:
     loads = [_tried(load, trials) for load in sorted({trial.probe.load for trial in trials})]
-    fails = [one.load for one in loads if one.side == FAILS]
-    doubt = any(one.passes and (one.fails or (fails and one.load > fails[0])) for one in loads)
+    lowest = min((one.load for one in loads if one.fails and not one.passes), default=math.inf)
+    doubt = any(one.passes and (one.fails or one.load > lowest) for one in loads)
     return tuple(replace(one, agree=AGREE_IN_DOUBT) if doubt else one for one in loads)
 
 
 def _tried(load: float, trials: Sequence[Trial]) -> Tried:
     of_load = [trial.seen for trial in trials if trial.probe.load == load]
-    judged = [seen.outcome for seen in of_load if seen.outcome != UNJUDGED]
-    tail = 0  # runs at the end, one after the other, that could not be judged
-    while tail < len(of_load) and of_load[-1 - tail].outcome == UNJUDGED:
+    outcomes = [seen.outcome for seen in of_load]
+    tail = 0
+    while tail < len(outcomes) and outcomes[-1 - tail] == UNJUDGED:
         tail += 1
-    return Tried(load, judged.count(PASSES), judged.count(FAILS), len(of_load) - len(judged), 0 < tail < TRIES,
-                 tail > 0 and of_load[-1].cause == CLIENT)
+    return Tried(load, outcomes.count(PASSES), outcomes.count(FAILS), tail, tail > 0 and of_load[-1].cause == CLIENT)

@@ -83,7 +83,8 @@ class Answer:
 
     `low` is the largest load that was seen to pass and `high` the smallest that was seen to fail; one of them is None
     where there is none, and `reason` says why then. `confidence` is that of the interval, 0 where its ends were not
-    repeated. `best` is the single load to name: `low` for a maximum, the load itself for the knee and for goodput.
+    repeated, or where nothing passes and a load below `high` could not be judged. `best` is the single load to name:
+    `low` for a maximum, the load itself for the knee and for goodput.
     """
 
     goal: str
@@ -97,6 +98,12 @@ class Answer:
     probes: int = 0
     notes: tuple[str, ...] = ()
     cells: tuple[int, ...] = ()  # numbers of the cells that it rests on
+
+    @property
+    def missed(self) -> bool:
+        """Whether no load passes, for sure: down to the lowest, or to one at which the server is idle."""
+        sure = self.confidence > 0 or self.goal == "goodput"
+        return self.best is None and self.low is None and self.high is not None and sure
 
     def to_json(self) -> dict[str, Any]:
         return _plain(self)
@@ -130,19 +137,21 @@ class Across:
     """One statistic over repeated runs, of which each gives one value: the sample is a run.
 
     `name` is that of an objective's left side, as ttft.p99. `low` and `high` are the ends of the 95 % interval of its
-    mean (Student's t); None with fewer than two values. `ok` says whether `slo` is met by all of the interval, False
-    if by none of it, None in between; `slo` is "" where none speaks of it.
+    mean (Student's t, and not narrower than what all requests together tell of a share); None with fewer than two
+    values, and where `missing` runs have none: the others are no sample then. `ok` says whether `slo` is met by all of
+    the interval, False if by none of it, None in between; `slo` is "" where none speaks of it.
     """
 
     name: str
     unit: str
     values: tuple[float, ...]
-    mean: float
+    mean: float | None
     low: float | None = None
     high: float | None = None
     slo: str = ""
     ok: bool | None = None
     coordinates: Coordinates = field(default_factory=dict)
+    missing: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,8 @@ def answer(trials: Sequence[Trial], within: Range, goal: str, axis: str,
     step = next_step(trials, within)
     reason = step.reason if isinstance(step, Finish) else "the search was stopped before its end"
     ends = [one for one in (bracket.low, bracket.high) if one is not None]
-    sure = bool(ends) and all(one.confirmed for one in ends)
+    below = bracket.low is not None or bracket.high == bracket.loads[0]  # else what lies below could not be judged
+    sure = bool(ends) and all(one.confirmed for one in ends) and below
     low, high = (one.load if one else None for one in (bracket.low, bracket.high))
     if sure and low is not None and high is not None and not reason.startswith("stopped"):
         reason = ""
@@ -122,7 +123,8 @@ def _down(trials: Sequence[Trial], bracket: Bracket, within: Range) -> Probe | F
     if smallest.load <= within.lowest:
         if smallest.side == FAILS and not smallest.confirmed:
             return _repeat(trials, smallest)
-        why = "missed at the lowest load too" if smallest.side == FAILS else "the lowest load can't be judged"
+        at = f"{smallest.load:g}, the lowest load that was allowed,"
+        why = f"{at} fails too" if smallest.side == FAILS else f"{at} can't be judged"
         return Finish(f"{why}: {seen[-1].reason}")
     return _first(trials, max(within.lowest, tidy(smallest.load / 2, within)))
 

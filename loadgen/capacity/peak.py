@@ -4,19 +4,21 @@ Goodput rises with the load until objectives are missed, and falls then: it has 
 goodput falls below 90 % of the best seen, then the two gaps beside the best load are bisected, the wider one first,
 until both are within the resolution: interval halving, as in golden-section search (Kiefer 1953), which needs one probe
 less but loads that no user would type. The answer names the loads beside the best one; it is no 95 % interval, because
-differences of goodput near a peak are smaller than its noise.
+differences of goodput near a peak are smaller than its noise. A load with which the server can't keep up has no goodput
+of its own: what a run shows falls with its length. It is never the best one, and the search stays below it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from loadgen.capacity.bracket import TRIES
 from loadgen.capacity.model import UNJUDGED, Answer
 from loadgen.capacity.search import Finish, Range, middle, tidy
-from loadgen.capacity.trial import CLIENT, SETUP, SHORT, Probe, Trial
+from loadgen.capacity.trial import CLIENT, SETUP, SHORT, Probe, Seen, Trial
 
 FALLEN: Final = 0.9
 """Share of the best goodput below which the peak has been passed."""
@@ -35,9 +37,7 @@ def next_step(trials: Sequence[Trial], within: Range) -> Probe | Finish:
     if last.seen.outcome == UNJUDGED and last.seen.cause == CLIENT and len(of_last) < TRIES:
         return Probe(last.probe.load, len(of_last), last.probe.stretch)
     known = goodputs(trials)
-    if not known:
-        return Finish(f"no goodput could be measured: {last.seen.reason}")
-    return _climb(trials, known, within)
+    return _climb(trials, known, within) if known else _descend(trials, within)
 
 
 def answer(trials: Sequence[Trial], within: Range, axis: str,
@@ -47,40 +47,64 @@ def answer(trials: Sequence[Trial], within: Range, axis: str,
     step = next_step(trials, within)
     reason = step.reason if isinstance(step, Finish) else "the search was stopped before its end"
     best = max(known, key=lambda load: known[load]) if known else None
-    if best is not None and known[best] <= 0:
-        return Answer("goodput", axis, dict(coordinates or {}), probes=len(trials),
-                      reason="no request met every objective at any load")
-    low, high = _beside(known, best) if best is not None else (None, None)
+    if best is None or known[best] <= 0:
+        return _nothing(trials, within, Answer("goodput", axis, dict(coordinates or {}), None, None, None, 0.0, reason,
+                                               len(trials)))
+    low, high = _beside(known, best)
     return Answer("goodput", axis, dict(coordinates or {}), low, high, best, 0.0, reason, len(trials))
 
 
+def _nothing(trials: Sequence[Trial], within: Range, found: Answer) -> Answer:
+    """Say that no load has a goodput, with `high` the lowest one, if that was seen there too."""
+    lowest = min(trials, key=lambda trial: trial.probe.load, default=None)
+    if lowest is None or lowest.probe.load > within.lowest or not _measured(lowest.seen):
+        return replace(found, reason=found.reason or "no request met every objective where that could be measured")
+    return replace(found, high=lowest.probe.load, reason="no request met every objective at any load"
+                   if not lowest.seen.grows else f"the server keeps up with no load: {lowest.seen.reason}")
+
+
 def goodputs(trials: Sequence[Trial]) -> dict[float, float]:
-    """Return the goodput of each load, the mean of its runs; those that the client spoilt are left out."""
+    """Return the goodput of each load, the mean of its runs.
+
+    Those that the client spoilt are left out, and those in which the server could not keep up.
+    """
     loads: dict[float, list[float]] = {}
     for trial in trials:
-        if trial.seen.outcome != UNJUDGED or trial.seen.cause == SHORT:
+        if _measured(trial.seen) and not trial.seen.grows:
             loads.setdefault(trial.probe.load, []).append(trial.seen.goodput)
     return {load: math.fsum(values) / len(values) for load, values in sorted(loads.items())}
+
+
+def _measured(seen: Seen) -> bool:
+    return seen.outcome != UNJUDGED or seen.cause == SHORT
+
+
+def _descend(trials: Sequence[Trial], within: Range) -> Probe | Finish:
+    """No load has a goodput so far: halve while the server can't keep up."""
+    last = trials[-1]
+    if last.seen.grows and last.probe.load > within.lowest:
+        return Probe(max(within.lowest, tidy(last.probe.load / 2, within)))
+    return Finish(f"no goodput could be measured: {last.seen.reason}")
 
 
 def _climb(trials: Sequence[Trial], known: Mapping[float, float], within: Range) -> Probe | Finish:
     best = max(known, key=lambda load: known[load])
     low, high = _beside(known, best)
     tried = {trial.probe.load for trial in trials}
+    above, below = ({load for load in tried if load > best}, {load for load in tried if load < best})
     if high is None and best < within.highest:
-        following = min(within.highest, tidy(best * 2, within))
-        if following not in tried:
-            return Probe(following)
-        high = min(load for load in tried if load > best)  # the client could not offer it
-    if high is not None and high == max(known) and known[high] > FALLEN * known[best] and high < within.highest:
-        following = min(within.highest, tidy(high * 2, within))
-        if following not in tried:
-            return Probe(following)
+        if not above:
+            return Probe(min(within.highest, tidy(best * 2, within)))
+        high = min(above)  # the client could not offer it, or the server not keep up with it
+    if high in known and high == max(tried) and known[high] > FALLEN * known[best] and high < within.highest:
+        return Probe(min(within.highest, tidy(high * 2, within)))
     if low is None and best > within.lowest:
-        return Probe(max(within.lowest, tidy(best / 2, within)))
-    gaps = [(below, above) for below, above in ((low, best), (best, high)) if below is not None and above is not None]
-    for below, above in sorted(gaps, key=lambda gap: gap[1] / gap[0], reverse=True):
-        between = middle(below, above, within.resolution, within)
+        if not below:
+            return Probe(max(within.lowest, tidy(best / 2, within)))
+        low = max(below)  # the client spoilt it
+    gaps = [(one, other) for one, other in ((low, best), (best, high)) if one is not None and other is not None]
+    for one, other in sorted(gaps, key=lambda gap: gap[1] / gap[0], reverse=True):
+        between = middle(one, other, within.resolution, within)
         if between is not None and between not in tried:
             return Probe(between)
     return Finish()

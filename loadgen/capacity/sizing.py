@@ -14,14 +14,15 @@ which is reckoned, is the cautious one already."""
 
 def size(answer: Answer, cells: Sequence[Cell], target_rate: float | None = None, headroom: float = HEADROOM,
          price_per_hour: float | None = None) -> Sizing | None:
-    """Reckon with the best load of an answer; None if it found none, or no cell was run at it.
+    """Reckon with the best load of an answer; None if it found none, is not sure of it, or no cell was run at it.
 
     Of several runs at that load the median requests and output tokens per second count. needed = target / per replica;
     replicas = needed x (1 + headroom), rounded up; cost = price per hour / output tokens per hour x 1e6.
     """
     at_best = [cell for cell in cells if cell.number in answer.cells and cell.load == answer.best
                and cell.judged]
-    if answer.best is None or not at_best:
+    sure = answer.confidence > 0 or answer.goal == "goodput"
+    if answer.best is None or not sure or not at_best:
         return None
     per_replica = answer.best if answer.axis == "rate" else _median([one.rates["completed"] for one in at_best])
     if answer.goal == "goodput":

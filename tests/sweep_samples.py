@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from loadgen.capacity import FAILS, PASSES, UNJUDGED, Answer, Cell, Sizing, Sweep, curves
+from loadgen.capacity.across import across
 from loadgen.report import Gate
 from report_samples import MS, PLAN, metric
 
@@ -48,8 +50,15 @@ grid = Sweep("grid", {"input_tokens": ("128", "512"), "rate": (1.0, 2.0, 4.0)},
 stopped = Sweep("grid", {"rate": (1.0, 2.0, 4.0)}, (cell(1, 1.0),), (SLO,), planned=3, plan=PLAN, exit_code=130,
                 stopped="interrupted", resume="loadgen sweep --resume sweeps/one")
 missed = Sweep("max-rate", {"rate": ()}, (cell(1, 1.0, FAILS, 900, reason="ttft.p99<500ms missed: 900 ms"),), (SLO,),
-               (Answer("max-rate", "rate", {}, None, 1.0, None, 0.0,
-                       "ttft.p99<500ms is missed at the lowest rate too", 1, (), (1,)),), plan=PLAN, exit_code=1)
+               (Answer("max-rate", "rate", {}, None, 1.0, None, 0.95,
+                       "1, the lowest load that was allowed, fails too: ttft.p99<500ms missed", 2, (), (1,)),),
+               plan=PLAN, exit_code=1)
+undecided = Sweep("max-rate", {"rate": ()}, CELLS[:4], (SLO,),
+                  (replace(ANSWER, confidence=0.0, reason="stopped after 4 probes: more with --max-probes"),),
+                  plan=PLAN, exit_code=3, settings={"target_rate": 300.0})
+_short = tuple(cell(i, 4, UNJUDGED, coordinates={"rate": 4.0, "run": float(i)}, reason="sample_size: too few",
+                    gates=(Gate(SLO, None, None if i == 2 else 2e8, None, needed=368),)) for i in (1, 2, 3))
+short = Sweep("repeat", {"run": (1.0, 2.0, 3.0)}, _short, (SLO,), plan=PLAN, exit_code=3, across=across(_short))
 empty = Sweep("grid", {"rate": (1.0,)}, planned=1, stopped="interrupted", exit_code=130)
 
 ALL = {name: value for name, value in globals().items() if isinstance(value, Sweep)}

@@ -46,7 +46,7 @@ def test_what_is_unstable_has_no_percentiles() -> None:
 
 
 def test_no_answer_has_its_reason_and_a_stop_its_command() -> None:
-    assert "no load passes: ttft.p99<500ms is missed at the lowest rate too" in sweep_text.render(samples.missed)
+    assert "no load passes: 1, the lowest load that was allowed, fails too" in sweep_text.render(samples.missed)
     text = sweep_text.render(samples.stopped)
     assert "STOPPED" in text and "go on with   loadgen sweep --resume sweeps/one" in text
     assert "2 of 3 cells were not run" in text
@@ -61,7 +61,9 @@ def test_no_answer_has_its_reason_and_a_stop_its_command() -> None:
     (replace(ANSWER, axis="concurrency", low=8.0, high=9.0), "between 8 and 9 requests at a time, 95 %"),
     (replace(ANSWER, coordinates={"input_tokens": "512"}), "input_tokens 512: between 41 and 43.5 requests/s, 95 %"),
     (Answer("goodput", "rate", {}, 38.0, 44.0, 41.0), "41 requests/s; looked at beside it: 38 and 44"),
-    (Answer("max-rate", "rate", reason="missed"), "no load passes: missed"),
+    (Answer("max-rate", "rate", {}, None, 1.0, None, 0.95, "missed"), "no load passes: missed"),
+    (Answer("max-rate", "rate", {}, None, 1.0, None, 0.0, "stopped"), "no answer: stopped"),
+    (Answer("max-rate", "rate", reason="lag"), "no answer: lag"),
 ])
 def test_answers_in_words(one: Answer, words: str) -> None:
     assert sweep_words.answer(one) == words
@@ -72,6 +74,22 @@ def test_repetitions_are_shown_with_their_interval() -> None:
     text = sweep_text.render(Sweep("repeat", {"run": (1.0, 2.0, 3.0)}, runs, (SLO,), across=across(runs)))
     assert "every SLO met over all runs" in text
     assert "ttft.p99   320 ms [295 ms, 345 ms]   3 runs   ttft.p99<500ms   pass" in text
+
+
+def test_what_is_not_sure_says_so() -> None:
+    """Neither replicas from a load that passed once, nor a number from runs that are too short for it."""
+    for render in (sweep_text.render, sweep_markdown.render):
+        found = render(samples.undecided)
+        assert "no replicas are reckoned from a load that is not confirmed by repetition" in found
+        assert "one replica carries" not in found
+    text = sweep_text.render(samples.short)
+    assert "UNDECIDED   longer runs would tell" in text
+    assert "1 of 3 runs have no value, so no interval" in text and "undecided" in text
+
+
+def test_what_lax_lets_pass_is_said_to_be_undecided() -> None:
+    words = sweep_words.headline(replace(samples.short, exit_code=0))
+    assert words == ("VALID", f"met by each run's own number (--lax), not decided over all: {SLO}")
 
 
 def test_foreign_text_is_made_safe() -> None:

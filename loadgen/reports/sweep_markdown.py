@@ -23,10 +23,9 @@ def _said(sweep: Sweep) -> Iterator[str]:
     for one in sweep.answers:
         yield words.answer(one)
         yield from one.notes
-    for size in sweep.sizings:
-        yield from words.sizing(size, bool(sweep.slo))
+    yield from words.sizings(sweep)
     for statistic in sweep.across:
-        yield f"{statistic.name} {words.across(statistic)} over {len(statistic.values)} runs"
+        yield f"{statistic.name} {words.across(statistic)} over {len(statistic.values) + statistic.missing} runs"
 
 
 def _table(sweep: Sweep) -> Iterator[str]:

@@ -30,8 +30,7 @@ def headline(sweep: Sweep) -> tuple[str, str]:
     if sweep.goal in _WHAT:
         return ("FOUND" if any(one.best is not None for one in sweep.answers) else "NO ANSWER"), _WHAT[sweep.goal]
     if sweep.goal == "repeat":
-        return {0: ("VALID", "every SLO met over all runs" if sweep.slo else "no SLO was given"),
-                1: ("SLO MISSED", "over all runs")}.get(sweep.exit_code, ("UNDECIDED", "more runs would tell"))
+        return _of_repetitions(sweep)
     failed = sum(cell.outcome == FAILS for cell in sweep.cells)
     unjudged = sum(not cell.judged for cell in sweep.cells)
     parts = [f"{len(sweep.cells)} cells", f"{failed} failed" if failed else "",
@@ -39,12 +38,24 @@ def headline(sweep: Sweep) -> tuple[str, str]:
     return "DONE", ", ".join(filter(None, parts))
 
 
+def _of_repetitions(sweep: Sweep) -> tuple[str, str]:
+    gates = [one for one in sweep.across if one.slo]
+    if sweep.exit_code == 0:
+        undecided = ", ".join(clean(one.slo) for one in gates if one.ok is None)
+        met = f"met by each run's own number (--lax), not decided over all: {undecided}" if undecided else (
+            "every SLO met over all runs")
+        return "VALID", met if sweep.slo else "no SLO was given"
+    if sweep.exit_code == 1:
+        return "SLO MISSED", "over all runs"
+    return "UNDECIDED", "longer runs would tell" if any(one.missing for one in gates) else "more runs would tell"
+
+
 def answer(one: Answer) -> str:
     """Say an answer as a sentence, or why there is none."""
     unit = _UNITS[one.axis]
     place = f"{where(one.coordinates)}: " if one.coordinates else ""
     if one.best is None:
-        return f"{place}no load passes: {clean(one.reason)}"
+        return f"{place}{'no load passes' if one.missed else 'no answer'}: {clean(one.reason)}"
     low, high = (None if end is None else load(end, one.axis) for end in (one.low, one.high))
     if one.goal == "goodput":
         beside = " and ".join(filter(None, (low, high)))
@@ -59,6 +70,15 @@ def answer(one: Answer) -> str:
 def sure(one: Answer) -> str:
     """Say the confidence of an interval."""
     return quantity(one.confidence, "share") if one.confidence else "not confirmed by repetition"
+
+
+def sizings(sweep: Sweep) -> Iterator[str]:
+    """Say what the answers mean for a fleet, or why nothing is reckoned though that was asked for."""
+    for one in sweep.sizings:
+        yield from sizing(one, bool(sweep.slo))
+    asked = sweep.settings.get("target_rate") or sweep.settings.get("price_per_hour")
+    if asked and any(one.best is not None and not one.confidence and one.goal != "goodput" for one in sweep.answers):
+        yield "no replicas are reckoned from a load that is not confirmed by repetition"
 
 
 def sizing(one: Sizing, slo: bool = True) -> Iterator[str]:
@@ -79,6 +99,8 @@ def sizing(one: Sizing, slo: bool = True) -> Iterator[str]:
 def across(one: Across) -> str:
     """Say a statistic over repetitions: its mean with the 95 % interval."""
     mean = quantity(one.mean, one.unit)
+    if one.missing:
+        return f"{mean} ({one.missing} of {len(one.values) + one.missing} runs have no value, so no interval)"
     if one.low is None or one.high is None:
         return f"{mean} (one run has no interval)"
     low, high = (quantity(max(0.0, end), one.unit) for end in (one.low, one.high))

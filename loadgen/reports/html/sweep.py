@@ -38,10 +38,9 @@ def sweep_page(sweep: Sweep) -> str:
 def _sentences(sweep: Sweep) -> Iterator[str]:
     for one in sweep.answers:
         yield f"{_upper(words.answer(one))}."
-    for size in sweep.sizings:
-        yield from (f"{_upper(said)}." for said in words.sizing(size, bool(sweep.slo)))
+    yield from (f"{_upper(said)}." for said in words.sizings(sweep))
     for statistic in sweep.across:
-        yield f"{statistic.name}: {words.across(statistic)} over {len(statistic.values)} runs."
+        yield f"{statistic.name}: {words.across(statistic)} over {len(statistic.values) + statistic.missing} runs."
 
 
 def _upper(text: str) -> str:

@@ -177,30 +177,16 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_no_rate_meets_a_limit_below_the_fastest_request(mock: MockProcess, tmp_path: Path) -> None:
-    dir = tmp_path / "s"
-    done = sweep(mock.url, dir, "--find", "max-concurrency", "--concurrency", "8", "--requests", "400", "--slo",
-                 "ttft.p99<5ms", "--max-probes", "6", "--output-tokens", "1")
-    one = found(dir)
-    if "no load would do" not in one.answers[0].reason and any(not cell.judged for cell in one.cells):
-        pytest.skip(f"the machine is too busy to judge: {[cell.reason for cell in one.cells]}")
-    assert done.code == 1
-    assert one.answers[0].best is None
-    assert "no load would do, even the fastest request misses: ttft.p99<5ms missed" in one.answers[0].reason
-    assert "no load passes" in done.out
-
-
 def test_a_search_that_runs_out_of_probes_gives_what_it_has(mock: MockProcess, tmp_path: Path) -> None:
+    """Two probes confirm nothing, whatever they show: no size follows, and the exit code says so."""
     dir = tmp_path / "s"
     done = sweep(mock.url, dir, "--find", "max-concurrency", "--concurrency", "2", "--requests", "60", "--slo",
-                 "ttft.p50<5s", "--max-probes", "2", "--lax", "--target-rate", "1000", "--price-per-hour", "3")
+                 "ttft.p50<5s", "--max-probes", "2", "--target-rate", "1000", "--price-per-hour", "3")
     one = found(dir)
     assert len(one.cells) == 2 and len(one.answers) == 1
     assert one.cells[0].coordinates["concurrency"] == 2
     assert "stopped after 2 probes" in one.answers[0].reason
-    assert done.code in (1, 3)
-    if one.cells[-1].outcome == PASSES:
-        assert one.sizings and one.sizings[0].replicas
+    assert (done.code, one.sizings) == (3, ())
 
 
 def test_repetitions_differ_in_their_seeds_and_are_judged_together(mock: MockProcess, tmp_path: Path) -> None:
@@ -247,19 +233,25 @@ def test_what_is_done_between_cells(mock: MockProcess, tmp_path: Path) -> None:
 
 def test_the_knee_is_held_against_twice_the_latency_of_low_load(mock: MockProcess, tmp_path: Path) -> None:
     dir = tmp_path / "s"
-    sweep(mock.url, dir, "--find", "knee", "--rate", "200", "--requests", "320", "--max-probes", "1")
-    low, probe = found(dir).cells
-    p99 = low.percentile("e2e_scheduled", "p99")
-    assert low.gates == () and p99 is not None
-    assert [gate.slo for gate in probe.gates] == [f"e2e_scheduled.p99<={round(2 * p99 / 1000)}us"]
-    assert low.coordinates == probe.coordinates == {"rate": 200}
-    assert low.seed != probe.seed
+    sweep(mock.url, dir, "--find", "knee", "--rate", "400", "--requests", "320", "--max-probes", "1")
+    one = found(dir)
+    low = [cell for cell in one.cells if not cell.gates]
+    p99s = [cell.percentile("e2e_scheduled", "p99") or 0 for cell in low if cell.outcome == PASSES]
+    gates = [gate.slo for cell in one.cells for gate in cell.gates]
+    if len(p99s) < 2:  # a busy machine
+        assert gates == [] and "low load" in one.answers[0].reason
+    else:
+        assert gates == [f"e2e_scheduled.p99<={round(sum(p99s) / 1000)}us"]
+    assert {cell.coordinates["rate"] for cell in one.cells} == {400}
+    assert len({cell.seed for cell in one.cells}) == len(one.cells) >= 2
 
 
 def test_the_goodput_search_names_its_best_load(mock: MockProcess, tmp_path: Path) -> None:
     dir = tmp_path / "s"
-    done = sweep(mock.url, dir, "--goodput", "--rate", "100", "--requests", "60", "--slo", "ttft.p99<5s", "--lax",
+    done = sweep(mock.url, dir, "--goodput", "--rate", "100", "--requests", "60", "--slo", "ttft.p99<5s",
                  "--max-probes", "2")
     one = found(dir)
-    assert one.goal == one.answers[0].goal == "goodput"
-    assert "stopped after 2 probes" in done.out or not one.answers[0].best
+    answer, = one.answers
+    assert one.goal == answer.goal == "goodput" and len(one.cells) == 2
+    assert answer.reason == "stopped after 2 probes: more with --max-probes"
+    assert done.code == (3 if answer.best is None else 0)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from loadgen.capacity import Answer, peak, search
+from loadgen.capacity import PASSES, Answer, peak, search
 from loadgen.capacity.model import Value
-from loadgen.capacity.trial import Probe, Seen, Trial
+from loadgen.capacity.trial import SETUP, SHORT, Probe, Seen, Trial
 from loadgen.plan import Plan
+from loadgen.reports.format import duration
 from loadgen.sweep.axes import combinations
 from loadgen.sweep.campaign import Campaign
 
@@ -20,7 +21,11 @@ For an M/M/1 queue, power (throughput over time in system) is largest where the 
 Source: Kleinrock 1979, Power and deterministic rules of thumb for probabilistic problems in computer communications.
 """
 BASELINE: Final = 1000
-"""Attempt number of the run at low load: its prompts are not those of the probes."""
+"""Attempt number of the first run at low load: its prompts are not those of the probes."""
+BASELINES: Final = 2
+"""Runs at low load that must pass: their mean is what the knee is held against."""
+ATTEMPTS: Final = 4
+"""Runs at low load before it is given up."""
 
 
 def steps(campaign: Campaign) -> None:
@@ -41,11 +46,11 @@ def _find(campaign: Campaign, at: dict[str, Value]) -> None:
     """Search on the load axis for one combination of the others; the answer is kept up to date as it goes."""
     spec, first = campaign.spec, len(campaign.cells)
     axis, within = spec.load_axis, spec.within
-    plan: Plan | None = None
-    if spec.goal == "knee":
-        plan = _knee(campaign, at)
-        if plan is None:
-            return
+    low = _low_load(campaign, at) if spec.goal == "knee" else None
+    if isinstance(low, Answer):
+        campaign.answers.append(low)
+        return
+    plan, notes = (_knee(spec.plan, low), _held_against(low)) if low else (None, ())
     step = peak.next_step if spec.goal == "goodput" else search.next_step
     trials: list[Trial] = []
     place = len(campaign.answers)
@@ -53,7 +58,8 @@ def _find(campaign: Campaign, at: dict[str, Value]) -> None:
         seen = campaign.cell({**at, axis: following.load}, following.number, following.stretch, plan)
         trials.append(Trial(following, seen))
         numbers = tuple(cell.number for cell in campaign.cells[first:])
-        campaign.answers[place:] = [replace(_answer(spec.goal, trials, campaign, at), cells=numbers)]
+        one = _answer(spec.goal, trials, campaign, at)
+        campaign.answers[place:] = [replace(one, cells=numbers, notes=(*notes, *one.notes))]
 
 
 def _answer(goal: str, trials: Sequence[Trial], campaign: Campaign, at: dict[str, Value]) -> Answer:
@@ -63,15 +69,34 @@ def _answer(goal: str, trials: Sequence[Trial], campaign: Campaign, at: dict[str
     return search.answer(trials, within, goal, axis, at)
 
 
-def _knee(campaign: Campaign, at: dict[str, Value]) -> Plan | None:
-    """Measure at low load, and return the plan whose objective makes the knee the edge; None if that can't be told."""
-    spec = campaign.spec
-    seen: Seen = campaign.cell({**at, "rate": spec.settings.start}, BASELINE)
-    p99 = campaign.cells[-1].percentile("e2e_scheduled", "p99")
-    if p99 is None:
-        reason = f"the run at low load gives no p99 to hold others against: {seen.reason or 'too few requests'}"
-        campaign.answers.append(Answer("knee", "rate", at, reason=reason, cells=(campaign.cells[-1].number,)))
-        return None
-    limit = f"e2e_scheduled.p99<={round(KNEE * p99 / 1000)}us"
-    judgement = replace(spec.plan.judgement, slo=(*spec.plan.judgement.slo, limit))
-    return replace(spec.plan, judgement=judgement)
+def _low_load(campaign: Campaign, at: dict[str, Value]) -> list[int] | Answer:
+    """Measure at low load; return the p99 of e2e_scheduled of each run that passes, or why there is no answer."""
+    found: list[int] = []
+    numbers: list[int] = []
+    stretch = 1
+    for attempt in range(ATTEMPTS):
+        seen: Seen = campaign.cell({**at, "rate": campaign.spec.settings.start}, BASELINE + attempt, stretch)
+        cell = campaign.cells[-1]
+        numbers.append(cell.number)
+        p99 = cell.percentile("e2e_scheduled", "p99")
+        if seen.outcome == PASSES and p99 is not None:
+            found.append(p99)
+        if len(found) == BASELINES:
+            return found
+        if seen.cause == SETUP or len(found) + ATTEMPTS - 1 - attempt < BASELINES:
+            break
+        stretch = min(search.LONGEST, stretch * (seen.longer if seen.cause == SHORT else 1))
+    why = seen.reason or "too few requests for a p99"
+    return Answer("knee", "rate", at, reason=f"the runs at low load can't be held against: {why}", probes=len(numbers),
+                  cells=tuple(numbers))
+
+
+def _knee(plan: Plan, low: Sequence[int]) -> Plan:
+    """Return the plan whose objective makes the knee the edge."""
+    limit = f"e2e_scheduled.p99<={round(KNEE * sum(low) / len(low) / 1000)}us"
+    return replace(plan, judgement=replace(plan.judgement, slo=(*plan.judgement.slo, limit)))
+
+
+def _held_against(low: Sequence[int]) -> tuple[str, ...]:
+    return (f"p99 of e2e at low load was {' and '.join(map(duration, low))}: the confidence is of {KNEE:g} times their "
+            "mean as the limit, not of that mean",)

@@ -13,7 +13,7 @@ UNITS: Final = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_00
 LONGEST: Final = 2**62
 """ns; about 146 years. Sums of two durations still fit 64 bits."""
 
-_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
+_NUMBER = r"[0-9]{1,40}(?:\.[0-9]{1,40})?"
 _DURATION = re.compile(rf"({_NUMBER})(us|ms|s|m|h)")
 _BARE = re.compile(_NUMBER)
 _RATE = re.compile(rf"{_NUMBER}(?:e[+-]?[0-9]+)?", re.IGNORECASE)

@@ -10,7 +10,7 @@ import pytest
 from loadgen.capacity import Sweep
 from loadgen.plan import SECOND, Duration, Judgement, Load, Plan, Target
 from loadgen.sweep.asking import spec_of
-from loadgen.sweep.cells import name_of, seed_of, wanted
+from loadgen.sweep.cells import name_of, seed_of, wanted, window_of
 from loadgen.sweep.spec import Spec, differences, read
 from loadgen.types import UsageError
 
@@ -63,6 +63,32 @@ def test_a_probe_without_a_length_holds_four_times_the_least_sample() -> None:
     assert wanted(spec, Path("x"), 1, {"rate": 100.0}, 0, 4).plan.load.duration == 120 * SECOND
 
 
+def test_a_probe_without_a_length_lasts_ten_minutes_at_most_and_the_search_ends_where_an_hour_holds_no_sample() -> None:
+    spec = ask(BARE, goal="max-rate")
+    assert wanted(spec, Path("x"), 1, {"rate": 1.0}).plan.load.duration == 600 * SECOND
+    assert spec.within.lowest == 0.102  # 368 an hour
+    assert ask(BARE, goal="max-rate", rate="0.05").within.lowest == 0.05
+    assert ask(BARE, goal="max-rate", settings={"lowest": 0.01}).within.lowest == 0.01
+    assert ask(PLAN, goal="max-rate").within.lowest == 1 / 64  # ten seconds were asked for
+
+
+def test_the_window_of_a_cell_is_known_before_it_runs() -> None:
+    assert window_of(wanted(ask(BARE, goal="max-rate"), Path("x"), 1, {"rate": 4.0}).plan) == 368 * SECOND
+    assert window_of(wanted(ask(rate="4"), Path("x"), 1, {"rate": 4.0}).plan) == 10 * SECOND
+    counted = replace(PLAN, load=Load(requests=100))
+    assert window_of(wanted(ask(counted, rate="4"), Path("x"), 1, {"rate": 4.0}).plan) == 25 * SECOND
+    assert window_of(wanted(ask(counted, concurrency="4"), Path("x"), 1, {"concurrency": 4.0}).plan) == 0
+
+
+def test_what_would_bend_the_answer_of_a_search_is_refused() -> None:
+    lax = replace(PLAN, judgement=replace(PLAN.judgement, lax=True))
+    for goal in ("max-rate", "max-concurrency", "knee", "goodput"):
+        assert "--lax" in refusal(lax, goal)
+    early = replace(PLAN, judgement=replace(PLAN.judgement, abort_on_fail=True))
+    assert "before their queue has built" in refusal(early, "goodput")
+    assert ask(lax, rate="1,2").goal == "grid" and ask(early, "max-rate").goal == "max-rate"
+
+
 @pytest.mark.parametrize(("goal", "axes", "settings", "words"), [
     ("max-rate", {"rate": "1,2"}, {}, "decides the rate: give one --rate"),
     ("max-rate", {"concurrency": "4"}, {}, "--find max-rate decides the rate, and --concurrency was given"),
@@ -71,6 +97,11 @@ def test_a_probe_without_a_length_holds_four_times_the_least_sample() -> None:
     ("max-rate", {}, {"lowest": 8.0}, "not between --lowest 8 and"),
     ("max-rate", {"rate": "8"}, {"highest": 4.0}, "--highest 4"),
     ("max-rate", {}, {"resolution": 0.0}, "--resolution"),
+    ("max-concurrency", {}, {"lowest": 0.5}, "--lowest 0.5 is no number of requests at a time"),
+    ("max-concurrency", {}, {"highest": 10.5}, "--highest 10.5 is no number of requests at a time"),
+    ("repeat", {"rate": "1"}, {"repeat": 10**9}, "--repeat 1000000000 is a lot: write at most 1000"),
+    ("grid", {"rate": "1..40/1", "input_tokens": "1..40/1"}, {}, "more than 1000 combinations"),
+    ("grid", {"rate": "1..40/1"}, {"repeat": 40}, "more than 1000 combinations"),
     ("max-rat", {}, {}, "did you mean max-rate?"),
     ("grid", {}, {}, "no load was given"),
     ("grid", {"rate": "1", "concurrency": "1"}, {}, "give one of the two"),

@@ -20,7 +20,8 @@ def test_lists_and_ranges(text: str, values: tuple[float, ...]) -> None:
 
 @pytest.mark.parametrize("text", [
     "", "a", "1,,2", "1..", "1..9", "9..1/2", "1..9/0", "1..9/1x", "1..9/0.5x", "0..8/2", "0", "1,0", "-1", "1e400",
-    "1..9/2y", "nan", "inf", "1;2", "1..1000000/1", "1_0", "¹", "9" * 9 + "..1/2"])
+    "1..9/2y", "nan", "inf", "1;2", "1..1000000/1", "1_0", "¹", "9" * 9 + "..1/2", "9" * 400,
+    "9" * 5000, "0." + "1" * 5000, "1..2/0." + "0" * 5000 + "1"])
 def test_what_is_no_list_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_numbers(text)

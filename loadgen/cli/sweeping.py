@@ -16,6 +16,7 @@ from loadgen.cli.report import write_whole
 from loadgen.cli.show import width_of
 from loadgen.report import PAGE
 from loadgen.reports import sweep_markdown, sweep_text, sweep_words
+from loadgen.reports.format import duration
 from loadgen.reports.html.sweep import sweep_page
 from loadgen.sweep.campaign import Campaign, Events
 from loadgen.sweep.spec import Spec
@@ -56,10 +57,11 @@ def _events(quiet: bool, gated: bool) -> Events:
 
     planned: list[int | None] = [None]
 
-    def begins(number: int, of: int | None, coordinates: dict[str, Value]) -> None:
+    def begins(number: int, of: int | None, coordinates: dict[str, Value], length: int) -> None:
         planned[0] = of
         if not quiet:
-            says(f"cell {number}{f' of {of}' if of else ''}: {sweep_words.where(coordinates)}")
+            about = f", for {duration(length)}" if length else ""
+            says(f"cell {number}{f' of {of}' if of else ''}: {sweep_words.where(coordinates)}{about}")
 
     def ended(cell: Cell, again: bool) -> None:
         if not quiet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,14 +12,16 @@ from loadgen import planfile, slo
 from loadgen.capacity.model import Value
 from loadgen.plan import Plan
 from loadgen.plancheck import nearest
-from loadgen.sweep.axes import combinations, parse_lengths, parse_numbers
-from loadgen.sweep.cells import wanted
+from loadgen.sweep.axes import MOST, combinations, parse_lengths, parse_numbers
+from loadgen.sweep.cells import has_length, least_sample, wanted
 from loadgen.sweep.spec import SEARCHES, Settings, Spec
 from loadgen.types import UsageError
 
 START: Final = 1.0
 DEPTH: Final = 64
 """A search goes down to this part of where it begins, unless told otherwise."""
+HOUR: Final = 3600.0
+"""It goes no further down by itself than where the least sample takes this long, in seconds."""
 TOP: Final = {"rate": 1e6, "concurrency": 1e5}
 
 Given = Mapping[str, Sequence[str] | None]
@@ -69,6 +72,8 @@ def _grid(plan: Plan, axes: dict[str, tuple[Value, ...]], goal: str, settings: M
         value = plan.load.concurrency or plan.load.rate
         axes |= {name: (float(value),)} if value else {}
     made = Settings(**(settings or {}))
+    if made.repeat > MOST:
+        raise UsageError(f"--repeat {made.repeat} is a lot: write at most {MOST}")
     if made.repeat > 1:
         axes["run"] = tuple(float(number + 1) for number in range(made.repeat))
     return _common(Spec(plan, goal, axes, made))
@@ -85,14 +90,23 @@ def _search(plan: Plan, axes: dict[str, tuple[Value, ...]], goal: str, settings:
     if settings.get("repeat", 1) > 1:
         raise UsageError(f"--find {goal} repeats what it has to: leave --repeat out")
     start = float(hints[0] or START)
-    lowest = settings.get("lowest") or (1.0 if axis == "concurrency" else start / DEPTH)
+    lowest = settings.get("lowest") or (1.0 if axis == "concurrency" else _lowest(plan, start))
     highest = settings.get("highest") or TOP[axis]
+    for name, bound in (("lowest", lowest), ("highest", highest)):
+        if axis == "concurrency" and bound != int(bound):
+            raise UsageError(f"--{name} {bound:g} is no number of requests at a time: write a whole one")
     if not lowest <= start <= highest:
         raise UsageError(f"the search begins at {start:g}, which is not between --lowest {lowest:g} and --highest "
                          f"{highest:g}: give --{axis} to begin elsewhere")
     plan = replace(plan, load=replace(plan.load, rate=0.0, concurrency=0))
     return _common(Spec(plan, goal, axes, Settings(**{**settings, "start": start, "lowest": lowest,
                                                       "highest": highest})))
+
+
+def _lowest(plan: Plan, start: float) -> float:
+    """Return where a search for a rate ends that finds nothing, unless told otherwise."""
+    slowest = 0.0 if has_length(plan) else float(f"{least_sample(plan) / HOUR:.3g}")
+    return min(start, max(start / DEPTH, slowest))
 
 
 def _common(spec: Spec) -> Spec:
@@ -115,9 +129,11 @@ def check(spec: Spec) -> None:
     wrong = list(_contradictions(spec))
     if wrong:
         raise UsageError("\n".join(wrong))
+    if sum(1 for _ in islice(combinations(spec.axes), MOST + 1)) > MOST:
+        raise UsageError(f"these axes have more than {MOST} combinations, each a run: give fewer values")
     said: dict[str, None] = {}
-    places = list(combinations(spec.axes)) or [{}]
-    for place in places:
+    places = {name: values[:1] if name == "run" else values for name, values in spec.axes.items()}
+    for place in list(combinations(places)) or [{}]:
         at = {**place, spec.load_axis: spec.settings.start} if spec.searches else place
         try:
             planfile.check(wanted(spec, Path(), 1, at).plan)
@@ -140,5 +156,10 @@ def _contradictions(spec: Spec) -> Iterator[str]:
                "limits on times and errors only")
     if spec.goal == "goodput" and not any(one.per_request for one in gates):
         yield "goodput counts requests that met objectives: add one on a time of a request, --slo 'ttft.p99<500ms'"
+    if spec.plan.judgement.lax:
+        yield "--lax takes what no interval has decided for a number, which bounds no answer: leave it out with --find"
+    if spec.goal == "goodput" and spec.plan.judgement.abort_on_fail:
+        yield ("--abort-on-fail ends runs before their queue has built, and goodput is what is left then: leave it out "
+               "with --goodput")
     if not 0.001 <= spec.settings.resolution <= 1:
         yield f"--resolution {spec.settings.resolution:.2%} can't be aimed at: write 0.1% to 100%"

@@ -14,7 +14,7 @@ from loadgen.types import UsageError
 MOST: Final = 1000
 """Values of one axis; more are a slip of the pen."""
 
-_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
+_NUMBER = r"[0-9]{1,18}(?:\.[0-9]{1,18})?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})/({_NUMBER})(x?)")
 _FORMS: Final = "write 1,2,4,8, or 1..64/2x (each twice the one before), or 1..9/2 (each 2 more)"
 

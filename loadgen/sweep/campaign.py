@@ -27,7 +27,7 @@ from loadgen.types import UsageError
 class Events:
     """Who is told how a sweep goes."""
 
-    begins: Callable[[int, int | None, dict[str, Value]], None]
+    begins: Callable[[int, int | None, dict[str, Value], int], None]  # the last: its window, ns; 0 unknown
     ended: Callable[[Cell, bool], None]  # the second: it was there already
     says: Callable[[str], None]
 
@@ -109,7 +109,7 @@ class Campaign:
             raise Stopped(str(error), INVALID) from None
         if self._signals:
             raise Stopped("interrupted", INTERRUPTED)
-        self._events.begins(one.number, self.planned, dict(one.coordinates))
+        self._events.begins(one.number, self.planned, dict(one.coordinates), cells.window_of(one.plan))
         self._child = Child(one.plan, self._quiet)
         try:
             return self._child.wait()

@@ -27,6 +27,8 @@ SHORTEST: Final = 30 * SECOND
 """Window of a search's probe where the user names no length, and the sample of the gates needs no longer one."""
 SAMPLES: Final = 4
 """How many times the least sample that gives an interval such a window holds: the interval is then half as wide."""
+LONGEST: Final = 600 * SECOND
+"""It is no longer than this at first: most loads are far from the edge, and what can't be judged is run longer."""
 
 _COUNTS: Final = ("offered", "sent", "succeeded", "failed", "censored")
 _SERVERS: Final = ("backend", "url")
@@ -91,13 +93,29 @@ def _placed(plan: Plan, at: Coordinates) -> Plan:
 def _lengthy(spec: Spec, plan: Plan) -> Load:
     """Give a probe of a search a length, where the user has given none: enough for what its objectives ask."""
     load = plan.load
-    if not spec.searches or load.requests or load.duration or plan.workload.prompts or plan.workload.datasets:
+    if not spec.searches or has_length(plan):
         return load
-    quantiles = [one.quantile for one in slo.expand(plan.judgement.slo) if one.quantile is not None]
-    least = SAMPLES * max([needed_n(q) for q in quantiles], default=needed_n(0.99))
+    wanted = SAMPLES * least_sample(plan)
     if load.concurrency:
-        return replace(load, requests=max(least, 50 * load.concurrency))
-    return replace(load, duration=Duration(max(SHORTEST, math.ceil(least / load.rate) * SECOND)))
+        return replace(load, requests=max(wanted, 50 * load.concurrency))
+    return replace(load, duration=Duration(min(LONGEST, max(SHORTEST, math.ceil(wanted / load.rate) * SECOND))))
+
+
+def has_length(plan: Plan) -> bool:
+    """Say whether the user has said how long a run is to be."""
+    return bool(plan.load.requests or plan.load.duration or plan.workload.prompts or plan.workload.datasets)
+
+
+def least_sample(plan: Plan) -> int:
+    """Return the least number of requests that gives every objective an interval; that of a p99 without objectives."""
+    quantiles = [one.quantile for one in slo.expand(plan.judgement.slo) if one.quantile is not None]
+    return max([needed_n(q) for q in quantiles], default=needed_n(0.99))
+
+
+def window_of(plan: Plan) -> int:
+    """Return the length of the measured window, in ns; 0 where only the server decides."""
+    load = plan.load
+    return load.duration or (round(load.requests / load.rate * SECOND) if load.rate > 0 else 0)
 
 
 def _stretched(load: Load, stretch: int) -> Load:

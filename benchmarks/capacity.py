@@ -24,7 +24,7 @@ from loadgen.mock.process import MockProcess
 from loadgen.units import format_duration
 
 COLUMNS = ("search", "begins at", "low", "high", "best is off", "covers", "probes", "not judged", "took s")
-STARTS = (0.5, 0.95)
+BELOW, ABOVE = (0.5, 0.95), (1.5, 2.5)
 """Where searches begin, as shares of the capacity: drawn anew for each, so that no two look at the same rates."""
 
 
@@ -36,7 +36,7 @@ def capacity_of(args: argparse.Namespace) -> float:
 def search(args: argparse.Namespace, number: int, directory: Path) -> dict[str, Any]:
     """Make one search against a mock of its own; returns its row."""
     capacity = capacity_of(args)
-    start = round(capacity * Random(f"{args.seed}/{number}").uniform(*STARTS), 2)
+    start = round(capacity * Random(f"{args.seed}/{number}").uniform(*ABOVE if args.above else BELOW), 2)
     began = time.monotonic()
     with MockProcess(["--ttft", format_duration(args.ttft), "--itl", format_duration(args.itl), "--slots",
                       str(args.slots)]) as mock:
@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
                       help="by which the limit on ttft_scheduled.p99 is above ttft (30ms)")
     made.add_argument("--duration", type=duration, default=duration("8s"), metavar="TIME", help="of a probe (8s)")
     made.add_argument("--resolution", type=float, default=0.04, metavar="SHARE", help="of the search (0.04)")
+    made.add_argument("--above", action="store_true", help="begin above the capacity instead of below")
     made.add_argument("--arrivals", default="constant", metavar="LAW", help="constant, poisson (constant)")
     made.add_argument("--seed", type=int, default=0, metavar="N", help="of where searches begin (0)")
     table.add_arguments(made)

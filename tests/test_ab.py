@@ -1,7 +1,6 @@
 """`loadgen ab`: what is run in which order, and what is left when it ends early. Real runs against two mocks."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -107,7 +106,7 @@ def test_ctrl_c_compares_the_whole_pairs_that_there_are(servers: tuple[str, str]
     out = tmp_path / "ab"
     with going(command(*servers, out, "--runs", "3", "--duration", "2s")) as process:
         wait_for(lambda: rows_written(out / "new-2" / "requests.arrows") > 10_000)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the program and to the run
+        process.send_signal(signal.SIGINT)  # to the program alone, which ends the run
         said = process.communicate(timeout=LIMIT)
     done = Run(process.returncode, *said, out)
     assert done.code == 130

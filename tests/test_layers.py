@@ -15,7 +15,7 @@ LEVELS = {
     3: ("reports",),
     4: ("cli", "run", "planfile", "plancheck", "localcheck", "control", "preflight", "prepare", "ledger", "retry",
         "models_file", "models_entry", "models_local", "triton", "local", "conductor", "progress", "exposition",
-        "sides", "sweep", "meeting", "readback", "looks", "__init__", "__main__"),
+        "sides", "sweep", "meeting", "readback", "looks", "apart", "__init__", "__main__"),
 }
 LEVEL = {name: level for level, names in LEVELS.items() for name in names}
 DATA_OF_REPORTS = ("report", "result", "figures", "comparison", "capacity")

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loadgen.cli.apart import INTERRUPTED, Job, execute_apart
+from loadgen.apart import INTERRUPTED
+from loadgen.cli.apart import Job, execute_apart
 from loadgen.cli.compare import add_arguments, question_of, show
 from loadgen.cli.flags import add_flags, overrides
 from loadgen.plan import Plan

@@ -1,20 +1,12 @@
-"""One run in a process of its own: a run lowers its own priority, which the next one must not inherit."""
+"""The runs of `loadgen ab` and of `--models`: one after the other, each in a process of its own."""
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 import sys
 from dataclasses import dataclass
-from types import FrameType
-from typing import Final
 
+from loadgen.apart import INVALID, WORSE, Child, heeding
 from loadgen.plan import Plan
-from loadgen.types import UsageError
-
-WORSE: Final = (0, 1, 3, 2, 130)
-"""Exit codes, from the best to the worst."""
-INTERRUPTED: Final = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +38,9 @@ def execute(job: Job) -> int:
 
 def execute_apart(job: Job) -> int:
     """Make the run in a process of its own and return its exit code; 130 if it was interrupted, 3 if it was killed."""
-    process = multiprocessing.get_context("spawn").Process(target=_in_child, args=(job,))
-    seen: list[int] = []
-
-    def forward(signal_number: int, frame: FrameType | None) -> None:
-        seen.append(signal_number)
-        if signal_number == signal.SIGTERM:  # the terminal sends SIGINT to the child itself
-            process.terminate()
-
-    before = {each: signal.signal(each, forward) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        process.start()
-        process.join()
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-    code = process.exitcode
-    if seen and code != 3:  # whatever the child made of it, as when it had not begun to listen; 3 says more
-        return INTERRUPTED
-    return code if code is not None and code in WORSE else 3  # killed: nothing of it is to be believed
-
-
-def _in_child(job: Job) -> None:
-    try:
-        sys.exit(execute(job))
-    except UsageError as error:
-        for line in str(error).splitlines():
-            print(f"loadgen: error: {job.name}: {line}", file=sys.stderr)
-        sys.exit(2)
+    child = Child(execute, job)
+    with heeding(lambda number: child.stop()):
+        ended = child.run()
+    for line in ended.said.splitlines():
+        print(f"loadgen: error: {job.name}: {line}", file=sys.stderr)
+    return ended.code if ended.code in WORSE else INVALID  # killed: nothing of it is to be believed

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from loadgen import models_file, planfile
-from loadgen.cli.apart import WORSE, Job, execute, execute_apart
+from loadgen.apart import INTERRUPTED, WORSE
+from loadgen.cli.apart import Job, execute, execute_apart
 from loadgen.cli.flags import overrides
 from loadgen.plan import Plan
 from loadgen.types import UsageError
@@ -52,6 +53,6 @@ def _in_turn(jobs: Sequence[Job]) -> int:
         print(f"loadgen: model {number} of {len(jobs)}: {job.name}", file=sys.stderr, flush=True)
         ended = execute_apart(job)
         code = max(code, ended, key=WORSE.index)
-        if ended == 130:
+        if ended == INTERRUPTED:
             break
     return code

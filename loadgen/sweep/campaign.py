@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shlex
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 
+from loadgen.apart import INTERRUPTED, USAGE, Child, Ended, heeding
 from loadgen.capacity import Answer, Cell, Sweep, curves
 from loadgen.capacity.across import across
 from loadgen.capacity.model import FAILS, Value
@@ -17,7 +16,7 @@ from loadgen.capacity.sizing import size
 from loadgen.capacity.trial import Seen
 from loadgen.plan import Plan
 from loadgen.sweep import between, cells, files
-from loadgen.sweep.child import INTERRUPTED, USAGE, Child, Ended
+from loadgen.sweep.execute import Job, execute
 from loadgen.sweep.spec import Spec
 from loadgen.sweep.verdict import INVALID, exit_code
 from loadgen.types import UsageError
@@ -62,7 +61,7 @@ class Campaign:
         if fresh:
             self._save()  # not over cells whose plan has not been looked at
         reason, code = "", 0
-        with self._listening():
+        with heeding(self._heed):
             try:
                 steps(self)
             except Stopped as stop:
@@ -107,12 +106,12 @@ class Campaign:
             if not self.cells:
                 raise
             raise Stopped(str(error), INVALID) from None
-        if self._signals:
-            raise Stopped("interrupted", INTERRUPTED)
-        self._events.begins(one.number, self.planned, dict(one.coordinates), cells.window_of(one.plan))
-        self._child = Child(one.plan, self._quiet)
+        self._child = Child(execute, Job(one.plan, self._quiet))
         try:
-            return self._child.wait()
+            if self._signals:  # before there was a child to end
+                raise Stopped("interrupted", INTERRUPTED)
+            self._events.begins(one.number, self.planned, dict(one.coordinates), cells.window_of(one.plan))
+            return self._child.run()
         finally:
             self._child = None
 
@@ -159,21 +158,12 @@ class Campaign:
         files.store(self.directory, sweep)
         return sweep
 
-    @contextmanager
-    def _listening(self) -> Iterator[None]:
+    def _heed(self, number: int) -> None:
         """First Ctrl-C: end after the running cell. Then: let that end early; each further one reaches it as well."""
-        def heed(number: int, frame: FrameType | None) -> None:
-            self._signals += 1
-            if self._child is None:
-                return
-            if self._signals == 1 and number == signal.SIGINT:
-                self._events.says("stopping after this cell; Ctrl-C again ends it early")
-            else:
-                self._child.stop()
-
-        before = {each: signal.signal(each, heed) for each in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
+        self._signals += 1
+        if self._child is None:
+            return
+        if self._signals == 1 and number == signal.SIGINT:
+            self._events.says("stopping after this cell; Ctrl-C again ends it early")
+        else:
+            self._child.stop()

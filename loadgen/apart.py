@@ -1,0 +1,137 @@
+"""One run in a process of its own: a run lowers its own priority, which the next one must not inherit.
+
+The process is in a group of its own, so Ctrl-C in a terminal reaches it only through `stop`, and it ends with the one
+that started it, however that ends.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from types import FrameType
+from typing import Final, TypeVar
+
+from loadgen.types import UsageError
+
+USAGE: Final = 2
+INVALID: Final = 3
+INTERRUPTED: Final = 130
+WORSE: Final = (0, 1, INVALID, USAGE, INTERRUPTED)
+"""Exit codes, from the best to the worst."""
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a process ended; `said` is what was wrong with what was asked, if it could not start."""
+
+    code: int  # of its exit; negative is the signal that killed it
+    said: str = ""
+
+
+class Child:
+    """Calls `target` with `argument` in another process; what it returns is the exit code there.
+
+    The target is found by its name, so it is a function of a module; its argument can be pickled.
+    """
+
+    def __init__(self, target: Callable[[_T], int], argument: _T) -> None:
+        self._call = (target, argument)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Let the run end early: it drains and reports what it has; once more cancels what is in flight.
+
+        Before `run`, it keeps it from starting.
+        """
+        self._stopped = True
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+
+    def run(self) -> Ended:
+        """Start the process and wait for its end. One that was stopped was interrupted, unless it says worse of itself.
+        """
+        ours, theirs = multiprocessing.Pipe()
+        with ours:
+            with theirs, _held():
+                if self._stopped:
+                    return Ended(INTERRUPTED)
+                # Not a session of its own: Linux shares out its processors by session first.
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", __name__, str(theirs.fileno())], pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL, process_group=0)
+            with suppress(ConnectionError):  # it has ended already
+                ours.send(self._call)
+            code = self._process.wait()
+            said = _heard(ours)
+        return Ended(INTERRUPTED if self._stopped and code != INVALID else code, said)
+
+
+@contextmanager
+def heeding(heed: Callable[[int], None]) -> Iterator[None]:
+    """Let `heed` be told the number of each SIGINT and SIGTERM, instead of what they did before."""
+    def handler(number: int, frame: FrameType | None) -> None:
+        heed(number)
+
+    before = {each: signal.signal(each, handler) for each in _SIGNALS}
+    try:
+        yield
+    finally:
+        for each, old in before.items():
+            signal.signal(each, old)
+
+
+@contextmanager
+def _held() -> Iterator[None]:
+    """Let signals wait: here until the process is known, and in the process, which inherits it, until it can answer."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _heard(line: Connection) -> str:
+    try:
+        return str(line.recv()) if line.poll() else ""
+    except (EOFError, ConnectionError):
+        return ""
+
+
+def _serve(line: Connection) -> int:
+    """Be the process: do what comes over the line, and say over it what was wrong with what was asked."""
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what is in its background ignore it
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        target, argument = line.recv()
+        threading.Thread(target=_end_with, args=(line,), daemon=True).start()
+        code: int = target(argument)
+    except UsageError as error:
+        with suppress(ConnectionError):
+            line.send(str(error))
+        return USAGE
+    except (KeyboardInterrupt, EOFError):  # before a run took over the signal, or before there was anything to do
+        return INTERRUPTED
+    return code
+
+
+def _end_with(line: Connection) -> None:
+    """Let a program that is killed leave no load behind: its end of the line is closed then."""
+    with suppress(ConnectionError):
+        line.poll(None)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(_serve(Connection(int(sys.argv[1]))))

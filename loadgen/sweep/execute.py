@@ -1,0 +1,25 @@
+"""What the process of a cell does: make its run, of which only the files tell."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from loadgen.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The run of a cell."""
+
+    plan: Plan
+    quiet: bool = False
+
+
+def execute(job: Job) -> int:
+    """Make the run and return its exit code."""
+    from loadgen.reports.live import choose
+    from loadgen.run import execute
+
+    report, _ = execute(job.plan, choose(sys.stderr, quiet=job.quiet))
+    return report.verdict.exit_code

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from loadgen.apart import INTERRUPTED, USAGE, Child, Ended, heeding
 from loadgen.capacity import Answer, Cell, Sweep, curves
@@ -29,6 +30,10 @@ class Events:
     begins: Callable[[int, int | None, dict[str, Value], int], None]  # the last: its window, ns; 0 unknown
     ended: Callable[[Cell, bool], None]  # the second: it was there already
     says: Callable[[str], None]
+
+
+_GOING: Final = ("it has not ended: it goes on, or it was killed", INVALID)
+"""What sweep.json says until the end, so that one that is killed is not taken for whole."""
 
 
 class Stopped(Exception):  # noqa: N818 - an end before the end, which is no error
@@ -57,20 +62,19 @@ class Campaign:
 
     def run(self, steps: Callable[[Campaign], None]) -> Sweep:
         """Take the steps of a grid or a search, and return what came out, whole or not."""
-        fresh = files.claim(self.directory, self.spec)
-        if fresh:
-            self._save()  # not over cells whose plan has not been looked at
-        reason, code = "", 0
-        with heeding(self._heed):
+        with files.held(self.directory), heeding(self._heed):
+            fresh = files.claim(self.directory, self.spec)
+            if fresh:
+                self._save(*_GOING)  # not over cells whose plan has not been looked at
             try:
                 steps(self)
+                return self._save()
             except Stopped as stop:
-                reason, code = stop.reason, stop.code
+                return self._save(stop.reason, stop.code)
             except UsageError:
                 if fresh and not self.cells:
                     files.forget(self.directory)
                 raise
-        return self._save(reason, code)
 
     def cell(self, coordinates: dict[str, Value], attempt: int = 0, stretch: int = 1,
              plan: Plan | None = None) -> Seen:
@@ -94,7 +98,7 @@ class Campaign:
         else:
             self._events.ended(found[0], True)
         self.cells.append(found[0])
-        self._save()
+        self._save(*_GOING)
         return found[1]
 
     def _execute(self, one: cells.Wanted) -> Ended:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -49,13 +52,33 @@ def store(directory: Path, sweep: Sweep) -> None:
         raise UsageError(f"can't write {directory / SWEEP}: {error.strerror}") from None
 
 
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Make the directory and keep every other sweep out of it. Raise UsageError if one is in it, or it can't be made.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise UsageError(f"can't use {directory} for a sweep: {error.strerror}") from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if isinstance(error, BlockingIOError):  # else a network file system without locks
+                raise UsageError(f"another sweep is running in {directory}: wait for its end, or give another "
+                                 "--out") from None
+        yield
+    finally:
+        os.close(lock)
+
+
 def claim(directory: Path, spec: Spec) -> bool:
-    """Make the directory, or go on in it; says whether it was empty.
+    """Look whether a sweep can begin or go on in a directory; says whether it was empty.
 
     Raise UsageError if it holds another sweep, or something else.
     """
     try:
-        directory.mkdir(parents=True, exist_ok=True)
         inside = list(directory.iterdir())
     except OSError as error:
         raise UsageError(f"can't use {directory} for a sweep: {error.strerror}") from None

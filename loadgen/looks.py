@@ -10,17 +10,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from loadgen import slo
 from loadgen.checks import evidence
 from loadgen.phases import Phases
+from loadgen.plan import SECOND, Duration, Plan
 from loadgen.recorder import Recorder
 from loadgen.rows import Batch
 from loadgen.stats import look_confidence
 from loadgen.types import COOLDOWN, MEASURED, ClockSample, Health, Window
+
+LONGER: Final = 16
+"""How many windows a run takes at most to reach --precision, where --max-duration does not say."""
+
+
+def extended(plan: Plan) -> Plan:
+    """Let a run go on until it is precise, where nothing says how long and there is something to be precise of."""
+    load = plan.load
+    window = load.duration or (round(load.requests / load.rate * SECOND) if load.rate > 0 else 0)
+    gated = any(one.statistic for one in slo.expand(plan.judgement.slo))
+    if load.concurrency or load.max_duration or not window or not gated:
+        return plan
+    return replace(plan, load=replace(load, max_duration=Duration(LONGER * window)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,10 @@ def test_what_would_bend_the_answer_of_a_search_is_refused() -> None:
     ("grid", {"rate": "1", "concurrency": "1"}, {}, "give one of the two"),
     ("grid", {"rate": "x"}, {}, "--rate: 'x' is no list of numbers"),
     ("grid", {"rate": "1", "url": "host:80"}, {}, "no scheme"),
+    ("grid", {"rate": "1"}, {"target_rate": 300.0}, "--target-rate goes with a search"),
+    ("grid", {"rate": "1"}, {"most": 80}, "--max-probes goes with a search"),
+    ("grid", {"rate": "1"}, {"lowest": 1.0, "price_per_hour": 2.0}, "--price-per-hour goes with a search"),
+    ("max-rate", {}, {"headroom": 0.2}, "--headroom is added to the replicas"),
     ("grid", {"rate": "1", "backend": "a,b", "url": ["http://a", "http://b", "http://c"]}, {}, "2 backends and 3 urls"),
 ])
 def test_contradictions_are_refused(goal: str, axes: dict[str, str | list[str]], settings: dict[str, Any],
@@ -122,6 +126,17 @@ def test_a_search_needs_objectives_that_a_larger_load_can_miss() -> None:
     rate = replace(PLAN, judgement=Judgement(slo=("goodput>9",)))
     assert "missed where the load is small" in refusal(rate, "max-rate")
     assert "goodput counts requests" in refusal(rate, "goodput")
+
+
+def test_with_precision_each_run_may_go_on_for_sixteen_windows() -> None:
+    settings = {"until_precise": True}
+    spec = ask(goal="max-rate", settings=settings)
+    assert wanted(spec, Path("x"), 1, {"rate": 4.0}).plan.load.max_duration == 160 * SECOND
+    assert wanted(spec, Path("x"), 1, {"rate": 4.0}, 0, 2).plan.load.max_duration == 320 * SECOND
+    grid = ask(replace(PLAN, load=Load(requests=100)), settings=settings, rate="5,50")
+    assert [wanted(grid, Path("x"), 1, {"rate": rate}).plan.load.max_duration for rate in (5.0, 50.0)] == [
+        320 * SECOND, 32 * SECOND]
+    assert wanted(ask(rate="4"), Path("x"), 1, {"rate": 4.0}).plan.load.max_duration == 0
 
 
 def test_a_grid_needs_a_length() -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from loadgen.apart import INTERRUPTED
 from loadgen.cli.apart import Job, execute_apart
 from loadgen.cli.compare import add_arguments, question_of, show
-from loadgen.cli.flags import add_flags, overrides
+from loadgen.cli.flags import add_flags
+from loadgen.cli.plans import plan_from, until_precise
 from loadgen.plan import Plan
 from loadgen.types import UsageError
 from loadgen.units import parse_count, parse_duration
@@ -80,8 +81,7 @@ def plan_of(args: argparse.Namespace) -> tuple[Plan, Path]:
         raise UsageError("two servers are compared: write --base URL and --new URL")
     if "target.url" in vars(args):
         raise UsageError("--url names one server, and two are compared: write --base URL and --new URL")
-    plan = planfile.load(args.plan) if args.plan else Plan()
-    plan = planfile.reveal(planfile.override(plan, overrides(vars(args))))
+    plan = until_precise(plan_from(args), args)
     for side in (args.base, args.new):
         planfile.check(replace(plan, target=replace(plan.target, url=tuple(side))))
     out = Path(plan.out.dir or f"runs/{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}-ab")

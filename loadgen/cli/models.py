@@ -13,6 +13,7 @@ from loadgen import models_file, planfile
 from loadgen.apart import INTERRUPTED, WORSE
 from loadgen.cli.apart import Job, execute, execute_apart
 from loadgen.cli.flags import overrides
+from loadgen.cli.plans import until_precise
 from loadgen.plan import Plan
 from loadgen.types import UsageError
 
@@ -26,7 +27,7 @@ def jobs_of(args: argparse.Namespace) -> list[Job]:
 
 
 def _job(model: models_file.Model, base: Plan, flags: dict[str, object], args: argparse.Namespace, count: int) -> Job:
-    plan = planfile.reveal(model.plan(base, flags))
+    plan = until_precise(planfile.reveal(model.plan(base, flags)), args)
     try:
         planfile.check(plan)
     except UsageError as error:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
-from loadgen.cli.flags import add_flags, overrides
-from loadgen.plan import SECOND, Duration, Plan
+from loadgen.cli.flags import add_flags
+from loadgen.cli.plans import plan_from, until_precise
+from loadgen.plan import Plan
 from loadgen.types import UsageError
 from loadgen.units import parse_count
-
-LONGER: Final = 16
-"""How many windows a run takes at most to reach --precision, where --max-duration does not say."""
 
 _EPILOG = """\
 Times are written 500us, 500ms, 60s, 5m or 1h. Flags override the plan file.
@@ -55,26 +52,9 @@ def plan_of(args: argparse.Namespace) -> Plan:
     """Build the Plan that the arguments ask for. Raise UsageError if it can't be run."""
     from loadgen import planfile
 
-    plan = planfile.load(args.plan) if args.plan else Plan()
-    flags = overrides(vars(args))
-    plan = planfile.reveal(planfile.override(plan, flags))
-    if "judgement.precision" in flags and "load.max_duration" not in flags:
-        plan = _until_precise(plan)
+    plan = until_precise(plan_from(args), args)
     planfile.check(plan)
     return plan
-
-
-def _until_precise(plan: Plan) -> Plan:
-    """Let a run for which --precision was given go on until it is reached, where there is something to be precise of.
-    """
-    from loadgen import slo  # brings numpy
-
-    load = plan.load
-    window = load.duration or (round(load.requests / load.rate * SECOND) if load.rate > 0 else 0)
-    gated = any(one.statistic for one in slo.expand(plan.judgement.slo))
-    if load.concurrency or load.max_duration or not window or not gated:
-        return plan
-    return replace(plan, load=replace(load, max_duration=Duration(LONGER * window)))
 
 
 def run(args: argparse.Namespace) -> int:

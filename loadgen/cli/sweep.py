@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from loadgen.cli.flags import add_flags, overrides, read_share_of
+from loadgen.cli.flags import FLAGS, add_flags, overrides, read_share_of
+from loadgen.cli.plans import goes_on, plan_from
 from loadgen.types import UsageError
 from loadgen.units import parse_count, parse_duration, parse_rate
 
 if TYPE_CHECKING:
-    from loadgen.plan import Plan
     from loadgen.sweep.spec import Spec
 
 AXES: Final = ("--backend", "--url", "--rate", "--concurrency", "--input-tokens", "--output-tokens")
 """Flags of `run` that take several values here."""
-GOALS: Final = ("max-rate", "max-concurrency", "knee", "goodput")
+SETTINGS: Final = {
+    "lowest": "--lowest", "highest": "--highest", "resolution": "--resolution", "most": "--max-probes",
+    "repeat": "--repeat", "pause": "--pause", "reset_cache": "--reset-cache", "between": "--between",
+    "target_rate": "--target-rate", "headroom": "--headroom", "price_per_hour": "--price-per-hour"}
+"""Fields of the Settings, and the flags that set them. A flag that is not given leaves nothing in the arguments."""
 _EPILOG: Final = """\
 Everything else is as in `loadgen run`. The same command with the same --out goes on where it stopped.
 
@@ -35,7 +40,8 @@ def add_parser(subparsers: Any) -> None:
                                    epilog=_EPILOG, usage="loadgen sweep [PLAN] [flags]",
                                    description="Make many runs for one answer, each in a process of its own.")
     parser.add_argument("plan", nargs="?", metavar="PLAN", help="plan file, or the directory of an earlier run")
-    parser.add_argument("--resume", metavar="DIR", help="go on with the sweep in DIR, with the flags that it has")
+    parser.add_argument("--resume", metavar="DIR",
+                        help="go on with the sweep in DIR, with its flags; those that change no run may be given")
     _add_axes(parser.add_argument_group("what differs between runs (1,2,4 or 1..64/2x or 1..9/2)"))
     _add_search(parser.add_argument_group("what is looked for"))
     _add_between(parser.add_argument_group("between runs"))
@@ -55,37 +61,37 @@ def _add_axes(group: Any) -> None:
             ("--url", "URL", "server; several are compared; A,B in one are used in turn"),
             ("--input-tokens", "LENGTH", "a list, or a law as in run; several are compared"),
             ("--output-tokens", "LENGTH", "the same for answers")):
-        group.add_argument(name, action="append", metavar=metavar, help=about)
-    group.add_argument("--repeat", metavar="N", type=_named("--repeat", parse_count), default=1,
-                       help="run each cell N times, with different seeds (1)")
+        group.add_argument(name, action="append", default=argparse.SUPPRESS, metavar=metavar, help=about)
+    _add_setting(group, "repeat", "N", parse_count, "run each cell N times, with different seeds (1)")
 
 
 def _add_search(group: Any) -> None:
-    group.add_argument("--find", metavar="GOAL", help="max-rate, max-concurrency, knee or goodput")
-    group.add_argument("--goodput", action="store_true", help="the same as --find goodput")
-    for name, about in (("--lowest", "never less than this (a 64th of where it begins)"),
-                        ("--highest", "never more than this (what the client can do)")):
-        group.add_argument(name, metavar="N", type=_named(name, parse_rate), help=about)
-    group.add_argument("--resolution", metavar="SHARE", type=_named("--resolution", read_share_of), default=0.05,
-                       help="width of the answer's interval that is aimed at (5%%)")
-    group.add_argument("--max-probes", metavar="N", type=_named("--max-probes", parse_count), default=40,
-                       help="runs of a search (40)")
+    group.add_argument("--find", metavar="GOAL", default=argparse.SUPPRESS,
+                       help="max-rate, max-concurrency, knee or goodput")
+    group.add_argument("--goodput", action="store_true", default=argparse.SUPPRESS, help="the same as --find goodput")
+    _add_setting(group, "lowest", "N", parse_rate, "never less than this (a 64th of where it begins)")
+    _add_setting(group, "highest", "N", parse_rate, "never more than this (what the client can do)")
+    _add_setting(group, "resolution", "SHARE", read_share_of, "width of the answer's interval that is aimed at (5%%)")
+    _add_setting(group, "most", "N", parse_count, "runs of a search (40)")
 
 
 def _add_between(group: Any) -> None:
-    group.add_argument("--pause", metavar="TIME", type=_named("--pause", parse_duration), default=0,
-                       help="wait between runs (0s)")
-    group.add_argument("--reset-cache", action="store_true", help="POST /reset_prefix_cache before each run (vLLM)")
-    group.add_argument("--between", metavar="COMMAND", default="", help="shell command before each run")
+    _add_setting(group, "pause", "TIME", parse_duration, "wait between runs (0s)")
+    group.add_argument("--reset-cache", action="store_true", default=argparse.SUPPRESS,
+                       help="POST /reset_prefix_cache before each run (vLLM)")
+    _add_setting(group, "between", "COMMAND", str, "shell command before each run")
 
 
 def _add_use(group: Any) -> None:
-    group.add_argument("--target-rate", metavar="N", type=_named("--target-rate", parse_rate),
-                       help="requests per second that all replicas are to carry")
-    group.add_argument("--headroom", metavar="SHARE", type=_named("--headroom", read_share_of), default=None,
-                       help="added to the replicas that are needed (10%%)")
-    group.add_argument("--price-per-hour", metavar="PRICE", type=_named("--price-per-hour", parse_rate),
-                       help="of one replica, in any currency")
+    _add_setting(group, "target_rate", "N", parse_rate, "requests per second that all replicas are to carry")
+    _add_setting(group, "headroom", "SHARE", read_share_of, "added to the replicas that are needed (10%%)")
+    _add_setting(group, "price_per_hour", "PRICE", parse_rate, "of one replica, in any currency")
+
+
+def _add_setting(group: Any, field: str, metavar: str, read: Any, about: str) -> None:
+    name = SETTINGS[field]
+    group.add_argument(name, dest=field, metavar=metavar, type=_named(name, read), default=argparse.SUPPRESS,
+                       help=about)
 
 
 def _named(name: str, read: Any) -> Any:
@@ -110,43 +116,50 @@ def spec_of(args: argparse.Namespace) -> Spec:
 
     if args.resume:
         return _resumed(args)
-    axes = {name: getattr(args, name) for name in ("rate", "concurrency", "backend", "url", "input_tokens",
-                                                   "output_tokens")}
-    if args.goodput and args.find not in (None, "goodput"):
-        raise UsageError(f"--goodput is --find goodput, and --find {args.find} was given too: leave one out")
-    return asking.spec_of(_plan(args), axes, "goodput" if args.goodput else args.find or "grid", _settings(args))
+    axes = {name[2:].replace("-", "_"): getattr(args, name[2:].replace("-", "_"), None) for name in AXES}
+    goal, goodput = getattr(args, "find", None), hasattr(args, "goodput")
+    if goodput and goal not in (None, "goodput"):
+        raise UsageError(f"--goodput is --find goodput, and --find {goal} was given too: leave one out")
+    settings = {**_settings(args), **({"until_precise": True} if goes_on(args) else {})}
+    return asking.spec_of(plan_from(args), axes, "goodput" if goodput else goal or "grid", settings)
 
 
 def _resumed(args: argparse.Namespace) -> Spec:
+    """Build the Spec of the sweep that is there, with the flags that change no run of it. Refuse all others."""
     from pathlib import Path
 
     from loadgen.sweep import files
-    from loadgen.sweep.asking import check
-    from loadgen.sweep.spec import read
+    from loadgen.sweep.asking import check, without_effect
+    from loadgen.sweep.spec import AFTERWARDS, read
 
-    given = [*overrides(vars(args)), *(name for name in ("plan", "find", "rate", "concurrency", "url") if
-                                       getattr(args, name, None))]
-    if [name for name in given if name not in ("target.api_key",)]:
+    settings = _settings(args)
+    others = [_flag(name) for name, value in vars(args).items()
+              if name not in (*_OF_ANY, *_SECRETS, *AFTERWARDS) and (name, value) != ("plan", None)]
+    if others:
         raise UsageError("--resume takes the flags of the sweep that is there: leave the others out "
-                         f"({', '.join(given)}), or give the whole command again with --out {args.resume}")
+                         f"({', '.join(others)}), or give the whole command again with --out {args.resume}")
     spec = read(files.load(Path(args.resume)), overrides(vars(args)))
+    wrong = list(without_effect(spec.goal, settings, spec.settings.target_rate))
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    spec = replace(spec, settings=replace(spec.settings, **settings))
     check(spec)
     return spec
 
 
-def _plan(args: argparse.Namespace) -> Plan:
-    from loadgen import planfile
-    from loadgen.plan import Plan
+_OF_ANY: Final = ("command", "run", "resume", "json", "markdown", "quiet")
+_SECRETS: Final = ("target.api_key", "target.headers")
+"""Plan values that sweep.json holds masked: they may be given again."""
 
-    plan = planfile.load(args.plan) if args.plan else Plan()
-    return planfile.reveal(planfile.override(plan, overrides(vars(args))))
+
+def _flag(name: str) -> str:
+    """Return the flag, as it is typed, of a name in the arguments."""
+    paths = {flag.path: flag.name for flag in FLAGS}
+    return {**paths, **SETTINGS, "plan": "PLAN"}.get(name, f"--{name.replace('_', '-')}")
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    names = ("lowest", "highest", "resolution", "repeat", "pause", "reset_cache", "between", "target_rate", "headroom",
-             "price_per_hour")
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    return {**given, "most": args.max_probes}
+    return {name: value for name, value in vars(args).items() if name in SETTINGS}
 
 
 def _directory(args: argparse.Namespace) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -34,6 +34,9 @@ def spec_of(plan: Plan, given: Given, goal: str = "grid", settings: Mapping[str,
     """
     if goal not in ("grid", "repeat", *SEARCHES):
         raise UsageError(f"unknown --find {goal!r}{nearest(goal, SEARCHES)}; there are {', '.join(SEARCHES)}")
+    idle = list(without_effect(goal, settings or {}))
+    if idle:
+        raise UsageError("\n".join(idle))
     axes = {name: values for name, values in _read(given).items() if values}
     axes.setdefault("backend", (plan.target.backend,))
     if "url" not in axes and plan.target.url:
@@ -141,6 +144,21 @@ def check(spec: Spec) -> None:
             said |= dict.fromkeys(str(error).splitlines())
     if said:
         raise UsageError("\n".join(said))
+
+
+def without_effect(goal: str, given: Collection[str], target_rate: float | None = None) -> Iterator[str]:
+    """Say which of the settings that were given would change nothing; `target_rate` is one that was set before."""
+    if goal not in SEARCHES:
+        for name in _OF_SEARCHES:
+            if name in given:
+                flag = "--max-probes" if name == "most" else f"--{name.replace('_', '-')}"
+                yield (f"{flag} goes with a search, and no load is searched for here: add --find max-rate, "
+                       "or leave it out")
+    elif "headroom" in given and "target_rate" not in given and not target_rate:
+        yield "--headroom is added to the replicas that carry a rate: add --target-rate N, or leave it out"
+
+
+_OF_SEARCHES: Final = ("lowest", "highest", "resolution", "most", "target_rate", "headroom", "price_per_hour")
 
 
 def _contradictions(spec: Spec) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from loadgen import planfile, slo
 from loadgen.capacity.model import Cell, Coordinates
 from loadgen.capacity.trial import Seen, is_stable, judge
+from loadgen.looks import extended
 from loadgen.plan import SECOND, Duration, Load, Plan
 from loadgen.report import Report
 from loadgen.stats import needed_n
@@ -49,7 +50,10 @@ def wanted(spec: Spec, directory: Path, number: int, coordinates: Mapping[str, f
     """Make the plan of a cell. `attempt` counts the runs of the same coordinates, `stretch` lengthens the window."""
     name = name_of(number, coordinates)
     plan = _placed(spec.plan, coordinates)
-    load = _stretched(_lengthy(spec, plan), stretch)
+    load = _lengthy(spec, plan)
+    if spec.settings.until_precise:
+        load = extended(replace(plan, load=load)).load
+    load = _stretched(load, stretch)
     seed = seed_of(spec.plan.load.seed, coordinates, attempt)
     return Wanted(number, dict(coordinates), name, replace(
         plan, load=replace(load, seed=seed), out=replace(plan.out, dir=str(directory / name))))

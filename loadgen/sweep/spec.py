@@ -26,6 +26,7 @@ class Settings:
     resolution: float = 0.05
     most: int = 40
     repeat: int = 1
+    until_precise: bool = False  # runs go on until --precision is reached
     pause: int = 0  # ns between cells
     reset_cache: bool = False
     between: str = ""  # shell command before each cell
@@ -87,16 +88,17 @@ def differences(asked: Spec, stored: Sweep) -> list[str]:
         if tuple(one) != tuple(other):
             found.append(f"its {name} is {_listed(other)}, this one's {_listed(one)}")
     for name, value in here.settings.items():
-        if name not in _AFTERWARDS and there.settings.get(name) != value:
-            found.append(f"its {name} is {there.settings.get(name)}, this one's {value}")
+        before = there.settings.get(name, getattr(Settings(), name))
+        if name not in AFTERWARDS and before != value:
+            found.append(f"its {name} is {before}, this one's {value}")
     for table, content in here.plan.items():
-        before = there.plan.get(table, {})
-        found += [f"its {table}.{key} is {_shown(before.get(key))}, this one's {_shown(value)}"
-                  for key, value in content.items() if table != "out" and before.get(key) != value]
+        planned = there.plan.get(table, {})
+        found += [f"its {table}.{key} is {_shown(planned.get(key))}, this one's {_shown(value)}"
+                  for key, value in content.items() if table != "out" and planned.get(key) != value]
     return found
 
 
-_AFTERWARDS = ("target_rate", "headroom", "price_per_hour", "pause", "most")
+AFTERWARDS = ("target_rate", "headroom", "price_per_hour", "pause", "most")
 """Settings that change no cell which was run: a sweep may go on with others."""
 
 

@@ -87,7 +87,7 @@ def _ready(url: str, plan: Plan, backend: ServiceBackend) -> Address:
     if backend.protocol == "grpc":
         return address  # its senders wait for the server's HTTP/2 settings before the start
     try:
-        answer = ask(address, Call(backend.health_path, b"", _headers(plan), "GET"), _PATIENCE)
+        answer = ask(address, Call(backend.health_path, b"", headers_of(plan), "GET"), _PATIENCE)
     except (ssl.SSLError, ssl.CertificateError) as error:
         raise UsageError(f"{url}: TLS failed: {tls_reason(error)}") from None
     except (OSError, http.client.HTTPException) as error:
@@ -99,7 +99,8 @@ def _ready(url: str, plan: Plan, backend: ServiceBackend) -> Address:
     return address
 
 
-def _headers(plan: Plan) -> tuple[tuple[str, str], ...]:
+def headers_of(plan: Plan) -> tuple[tuple[str, str], ...]:
+    """Return what goes with each request of a plan: the key, and the headers that were given."""
     key = plan.target.api_key
     return ((("Authorization", f"Bearer {key}"),) if key else ()) + tuple(plan.target.headers.items())
 
@@ -111,7 +112,7 @@ def discover_model(plan: Plan, backend: ServiceBackend, address: Address) -> tup
     """
     url = plan.target.url[0]
     try:
-        answer = ask(address, Call(backend.models_path, b"", _headers(plan), "GET"), _PATIENCE)
+        answer = ask(address, Call(backend.models_path, b"", headers_of(plan), "GET"), _PATIENCE)
     except (OSError, http.client.HTTPException) as error:
         raise UsageError(f"{url}: no answer from {backend.models_path} ({error}): give --model") from None
     if answer.status in (401, 403):
@@ -130,7 +131,7 @@ def discover_model(plan: Plan, backend: ServiceBackend, address: Address) -> tup
 def look(plan: Plan, address: Address, path: str) -> Any:
     """Return the JSON that the server answers to a GET, None if it answers anything else."""
     try:
-        answer = ask(address, Call(path, b"", _headers(plan), "GET"), _PATIENCE)
+        answer = ask(address, Call(path, b"", headers_of(plan), "GET"), _PATIENCE)
         return msgspec.json.decode(answer.body) if answer.status == 200 else None
     except (OSError, http.client.HTTPException, msgspec.DecodeError, UnicodeDecodeError):
         return None

@@ -12,6 +12,7 @@ from loadgen import planfile, slo
 from loadgen.capacity.model import Value
 from loadgen.plan import Plan
 from loadgen.plancheck import nearest
+from loadgen.sweep import between
 from loadgen.sweep.axes import MOST, combinations, parse_lengths, parse_numbers
 from loadgen.sweep.cells import has_length, least_sample, wanted
 from loadgen.sweep.spec import SEARCHES, Settings, Spec
@@ -138,8 +139,10 @@ def check(spec: Spec) -> None:
     places = {name: values[:1] if name == "run" else values for name, values in spec.axes.items()}
     for place in list(combinations(places)) or [{}]:
         at = {**place, spec.load_axis: spec.settings.start} if spec.searches else place
+        plan = wanted(spec, Path(), 1, at).plan
         try:
-            planfile.check(wanted(spec, Path(), 1, at).plan)
+            planfile.check(plan)
+            said |= dict.fromkeys(between.impossible(plan, spec.settings))
         except UsageError as error:
             said |= dict.fromkeys(str(error).splitlines())
     if said:

@@ -50,6 +50,12 @@ def highest_in(buckets: Integers) -> Integers:
     return ((buckets - (octave << _HALF_BITS) + 1) << octave) - 1
 
 
+def lowest_in(buckets: Integers) -> Integers:
+    """Return the lowest value that falls into each bucket."""
+    octave: Integers = np.maximum((buckets >> _HALF_BITS) - 1, 0)
+    return (buckets - (octave << _HALF_BITS)) << octave
+
+
 class Histogram:
     """Counts of int64 values (ns, or any count) at 3 significant digits, mergeable by addition.
 

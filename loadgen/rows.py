@@ -128,6 +128,11 @@ class Batch:
     def __len__(self) -> int:
         return self.index.size
 
+    @property
+    def good(self) -> npt.NDArray[np.bool_]:
+        """Which rows are successes; bool[n], made anew each time."""
+        return np.asarray([not failure for failure in self.failure], np.bool_)
+
     def select(self, mask: npt.NDArray[np.bool_]) -> Batch:
         """Return the rows where `mask`, bool[n], is true, as copies."""
         return Batch(**{name: _selected(getattr(self, name), mask) for name in COLUMNS})

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.histogram import HIGHEST, Histogram, bucket_of, highest_in, rank
+from loadgen.histogram import HIGHEST, Histogram, bucket_of, highest_in, lowest_in, rank
 
 VALUES = st.integers(0, HIGHEST) | st.integers(0, 5000) | st.sampled_from([0, 1, 1023, 1024, 2047, 2048, HIGHEST])
 LISTS = st.lists(VALUES, min_size=1, max_size=60)
@@ -47,6 +47,15 @@ def test_a_bucket_is_at_most_a_thousandth_wide(value: int) -> None:
     top = int(highest_in(bucket)[0])
     assert value <= top <= value * 1.001
     assert bucket_of(np.asarray([top], np.int64)) == bucket
+
+
+@given(VALUES)
+def test_a_bucket_begins_where_the_one_below_it_ends(value: int) -> None:
+    bucket = bucket_of(np.asarray([value], np.int64))
+    low = int(lowest_in(bucket)[0])
+    assert low <= value
+    assert bucket_of(np.asarray([low], np.int64)) == bucket
+    assert low == (int(highest_in(bucket - 1)[0]) + 1 if bucket[0] else 0)
 
 
 @given(LISTS, st.sampled_from([0.0, 0.01, 0.07, 0.29, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0]))

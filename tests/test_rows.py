@@ -45,6 +45,12 @@ def test_a_batch_holds_every_field_of_every_row(given_rows: list[Row]) -> None:
     assert as_rows(batch) == given_rows
 
 
+@given(st.lists(rows(), max_size=6))
+def test_good_rows_are_those_without_a_failure(given_rows: list[Row]) -> None:
+    good = Batch.of(given_rows).good
+    assert (good.tolist(), good.dtype) == ([row.failure == "" for row in given_rows], np.bool_)
+
+
 @given(st.lists(st.tuples(rows(), st.booleans()), max_size=6))
 def test_select_keeps_the_rows_of_the_mask(marked: list[tuple[Row, bool]]) -> None:
     batch = Batch.of([row for row, _ in marked])

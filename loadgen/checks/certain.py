@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-
-from loadgen.histogram import HIGHEST, Histogram, highest_in
+from loadgen.histogram import HIGHEST, Histogram, lowest_in
 from loadgen.recorder import Recorder
 from loadgen.recorder.estimate import share
 from loadgen.slo import Slo
@@ -59,5 +57,4 @@ def _of(recorder: Recorder, slo: Slo, planned: int) -> str:
 def _missing(values: Histogram, slo: Slo) -> int:
     """Count the values that surely miss the limit: those of buckets that lie beyond it as a whole."""
     buckets, counts = values.buckets()
-    lowest = np.where(buckets > 0, highest_in(np.maximum(buckets - 1, 0)) + 1, 0)
-    return int(counts[~slo.meets_all(lowest)].sum()) + (values.overflow if slo.limit < HIGHEST else 0)
+    return int(counts[~slo.meets_all(lowest_in(buckets))].sum()) + (values.overflow if slo.limit < HIGHEST else 0)

@@ -67,7 +67,7 @@ def cut(batches: Iterable[Batch], start: int, length: int, count: int, fresh: bo
 
     for batch in batches:
         tokens = Tokens.of(batch)
-        good = np.asarray([not failure for failure in batch.failure], np.bool_)
+        good = batch.good
         measured, instants = batch.phase == MEASURED, _instants(tokens)
         for name, samples in measure(batch, tokens, fresh).items():
             when = instants[name] if name in instants else batch.due[samples.rows]

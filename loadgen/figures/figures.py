@@ -74,7 +74,7 @@ class _Sketch:
     def fold(self, batch: Batch) -> None:
         """Add the rows of `batch`."""
         tokens = Tokens.of(batch)
-        good = np.asarray([not failure for failure in batch.failure], np.bool_)
+        good = batch.good
         self._flow.fold(batch, np.flatnonzero(~good))
         self._slowest.fold(batch, tokens)
         self._lateness.fold(batch, tokens)

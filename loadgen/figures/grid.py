@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loadgen.figures.axis import Axis, together
-from loadgen.histogram import HIGHEST, bucket_of, highest_in
+from loadgen.histogram import HIGHEST, bucket_of, lowest_in
 
 Integers = npt.NDArray[np.int64]
 
@@ -113,4 +113,4 @@ def _quantile(sums: Integers, tops: Integers, percent: int) -> Integers:
 
 def _lowest(buckets: Integers) -> Integers:
     """Return the lowest value of each bucket of a Grid."""
-    return np.where(buckets > 0, highest_in((buckets << _SHIFT) - 1) + 1, 0)
+    return lowest_in(buckets << _SHIFT)

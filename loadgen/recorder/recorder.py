@@ -83,7 +83,7 @@ class Recorder:
             return
         tokens = Tokens.of(batch)
         samples = measure(batch, tokens, self.fresh)
-        good = np.asarray([not failure for failure in batch.failure], np.bool_)
+        good = batch.good
         measured = batch.phase == MEASURED
         section = self._sections(batch, measured)
         for phase, tally in self.tallies.items():

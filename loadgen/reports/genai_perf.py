@@ -61,8 +61,7 @@ def of_success(result: Result, first: str, second: str) -> tuple[Integers, Integ
     found = [np.zeros((2, 0), np.int64)]
     for requests in result.requests():
         values = np.stack([requests.metrics[first], requests.metrics[second]])
-        good = np.asarray([not failure for failure in requests.batch.failure], np.bool_)
-        found.append(values[:, good & (requests.batch.phase == MEASURED) & (values > 0).all(axis=0)])
+        found.append(values[:, requests.batch.good & (requests.batch.phase == MEASURED) & (values > 0).all(axis=0)])
     one, two = np.concatenate(found, axis=1)
     return one, two
 

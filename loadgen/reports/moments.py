@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from loadgen.histogram import Histogram, highest_in
+from loadgen.histogram import Histogram, highest_in, lowest_in
 
 
 def deviation(histogram: Histogram) -> float:
@@ -15,7 +15,6 @@ def deviation(histogram: Histogram) -> float:
     """
     mean = histogram.mean
     buckets, counts = histogram.buckets()
-    lowest = np.where(buckets > 0, highest_in(np.maximum(buckets - 1, 0)) + 1, 0)
-    middle = (lowest + highest_in(buckets)) / 2
+    middle = (lowest_in(buckets) + highest_in(buckets)) / 2
     squares = float((counts * (middle - mean) ** 2).sum()) + histogram.overflow * (histogram.max - mean) ** 2
     return float(np.sqrt(squares / histogram.count))

@@ -21,7 +21,7 @@ def peaks(result: Result) -> tuple[int, int]:
     tokens = np.zeros(1, np.int64)  # by second since then
     for requests in result.requests():
         batch = requests.batch
-        good = (batch.phase == MEASURED) & np.asarray([not failure for failure in batch.failure], np.bool_)
+        good = (batch.phase == MEASURED) & batch.good
         good &= requests.metrics["e2e"] != ABSENT
         sent.append(batch.sent[good])
         ended.append(batch.sent[good] + requests.metrics["e2e"][good])

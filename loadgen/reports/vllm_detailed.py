@@ -48,21 +48,17 @@ def _measured(requests: Requests) -> Mask:
     return np.equal(requests.batch.phase, MEASURED)
 
 
-def _good(requests: Requests) -> Mask:
-    return np.asarray([not failure for failure in requests.batch.failure], np.bool_)
-
-
 def _seconds(name: str) -> Callable[[Requests], list[float]]:
     """0.0 stands for what a request does not have, as there."""
     def column(requests: Requests) -> list[float]:
-        values = np.where(_good(requests), np.maximum(requests.metrics[name], 0), 0)[_measured(requests)]
+        values = np.where(requests.batch.good, np.maximum(requests.metrics[name], 0), 0)[_measured(requests)]
         return list((values / _SECOND).tolist())
     return column
 
 
 def _gaps(requests: Requests) -> list[list[float]]:
     """The gaps between the chunks of each request, none of a failed one."""
-    batch, good = requests.batch, _good(requests)
+    batch, good = requests.batch, requests.batch.good
     return [list((np.diff(batch.token_at[row]) / _SECOND).tolist()) if good[row] else []
             for row in np.flatnonzero(_measured(requests)).tolist()]
 
@@ -74,7 +70,7 @@ def _lengths(name: str) -> Callable[[Requests], list[int]]:
 
 
 def _output_lengths(requests: Requests) -> list[int]:
-    values = np.where(_good(requests), np.maximum(requests.batch.output_tokens, 0), 0)
+    values = np.where(requests.batch.good, np.maximum(requests.batch.output_tokens, 0), 0)
     return list(values[_measured(requests)].tolist())
 
 

@@ -183,6 +183,17 @@ def test_a_percentile_that_is_only_a_bound_is_said_beside_their_keys(result: Res
     assert "itl" not in data["loadgen"]["at_least_ms"] or "p50" not in data["loadgen"]["at_least_ms"]["itl"]
 
 
+@pytest.mark.parametrize("module", [genai_perf, aiperf])
+def test_a_bound_is_in_the_unit_of_what_it_bounds(module: Any, result: Result) -> None:
+    data = json.loads("".join(module.render([result])))
+    ours, found = result.report.metrics, data["loadgen"]
+    assert found["at_least_ms"]["request_latency"]["p99"] == ours["e2e"].bounds["p99"] / MS
+    lengths = {"output_sequence_length": "output_tokens", "input_sequence_length": "input_tokens"}
+    assert found["at_least_tokens"] == {theirs: ours[name].bounds for theirs, name in lengths.items()}
+    assert all(found["at_least_tokens"].values())
+    assert not set(found["at_least_tokens"]) & set(found["at_least_ms"])
+
+
 def test_what_was_not_measured_is_null(tmp_path: Path) -> None:
     data = json.loads("".join(vllm_bench.render([written(tmp_path / "run", stream=False)])))
     assert data["mean_ttft_ms"] is data["p99_itl_ms"] is None

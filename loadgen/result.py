@@ -13,7 +13,7 @@ from loadgen.figures import Curve, Figures
 from loadgen.histogram import Histogram, Integers
 from loadgen.recorder.measures import PER_REQUEST, Samples, Tokens, measure
 from loadgen.report import Report
-from loadgen.rows import Batch
+from loadgen.rows import Batch, Ragged
 from loadgen.types import ABSENT
 
 OF_A_REQUEST: Final = (*PER_REQUEST, "lag")
@@ -22,16 +22,22 @@ OF_A_REQUEST: Final = (*PER_REQUEST, "lag")
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """Request attempts as columns, and the metrics of each: int64[n] of ns or counts, ABSENT where it has none."""
+    """Request attempts as columns, and the metrics of each: int64[n] of ns or counts, ABSENT where it has none.
+
+    `chunk_at` are the instants of the chunks of each, as metrics have them: none before the one ahead of it.
+    """
 
     batch: Batch
     metrics: Mapping[str, Integers]
+    chunk_at: Ragged
 
     @classmethod
     def of(cls, batch: Batch, fresh: bool = False) -> Requests:
         """Measure every row of `batch`, whatever became of it. `fresh`: see recorder.measures.measure."""
-        samples = measure(batch, Tokens.of(batch), fresh)
-        return cls(batch, {name: _column(samples[name], len(batch)) for name in OF_A_REQUEST})
+        tokens = Tokens.of(batch)
+        samples = measure(batch, tokens, fresh)
+        return cls(batch, {name: _column(samples[name], len(batch)) for name in OF_A_REQUEST},
+                   Ragged(tokens.at, batch.token_at.offsets))
 
 
 def _none() -> None:

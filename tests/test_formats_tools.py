@@ -220,7 +220,19 @@ def test_the_lists_are_one_for_each_request_in_one_order(result: Result) -> None
     assert np.mean(pooled) == pytest.approx(data["mean_itl_ms"] / 1000)
     failed = data["errors"].index("http_5xx: overloaded: busy")
     assert (data["output_lens"][failed], data["itls"][failed], data["ttfts"][failed]) == (0, [], 0.0)
-    assert data["start_times"] == sorted(data["start_times"]) or len(set(data["start_times"])) == len(good) + 2
+    assert data["start_times"] == [(one.due if one.sent < 0 else one.sent) / S for one in rows() if one.phase == 1]
+    assert data["start_times"] != sorted(data["start_times"])
+
+
+def test_the_gaps_of_a_request_are_those_of_the_statistics(tmp_path: Path) -> None:
+    """A read without the kernel's stamp can lie behind the stamp of the next one: no gap is below 0."""
+    backwards = row(0, 2 * S, tokens=4)
+    backwards.token_at = [backwards.sent + 50 * MS + offset * MS for offset in (0, -5, 5, 15)]
+    made = [backwards, row(1, 2 * S, tokens=1), row(2, 2 * S, tokens=3, failure="http_5xx"), row(3, 2 * S, tokens=2)]
+    data = json.loads("".join(vllm_detailed.render([written(tmp_path / "run", made)])))
+    assert data["itls"] == [[0.0, 0.005, 0.01], [], [], [0.01]]
+    assert np.mean([gap for gaps in data["itls"] for gap in gaps]) == pytest.approx(data["mean_itl_ms"] / 1000)
+    assert data["ttfts"][0] + sum(data["itls"][0]) == pytest.approx(data["latencies"][0])
 
 
 def test_the_peaks_are_those_of_a_count_by_hand() -> None:

@@ -58,8 +58,8 @@ def _seconds(name: str) -> Callable[[Requests], list[float]]:
 
 def _gaps(requests: Requests) -> list[list[float]]:
     """The gaps between the chunks of each request, none of a failed one."""
-    batch, good = requests.batch, requests.batch.good
-    return [list((np.diff(batch.token_at[row]) / _SECOND).tolist()) if good[row] else []
+    good = requests.batch.good
+    return [list((np.diff(requests.chunk_at[row]) / _SECOND).tolist()) if good[row] else []
             for row in np.flatnonzero(_measured(requests)).tolist()]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -235,15 +236,41 @@ def test_the_gaps_of_a_request_are_those_of_the_statistics(tmp_path: Path) -> No
     assert data["ttfts"][0] + sum(data["itls"][0]) == pytest.approx(data["latencies"][0])
 
 
+def in_parts(*parts: list[Row]) -> Result:
+    """A run whose rows are read a part at a time."""
+    return replace(result_of(samples.valid), requests=lambda: (Requests.of(Batch.of(part)) for part in parts))
+
+
 def test_the_peaks_are_those_of_a_count_by_hand() -> None:
-    made = [row(0, 0, tokens=2), row(1, 10 * MS, tokens=2), row(2, 2 * S, tokens=5, token_count=[3] * 5)]
-    batch = Batch.of([*made, row(3, 0, tokens=50, failure="http_5xx"), row(4, 0, tokens=50, phase=0)])
-    halves = [batch.select(batch.index < 2), batch.select(batch.index >= 2)]
-    found = result_of(samples.valid)
-    report = replace(found.report, window={"start": 0})
-    several = Result("run", found.dir, report, {}, lambda: (Requests.of(half) for half in halves), dict)
-    assert peaks(several) == (15, 2)
-    assert peaks(found) == (0, 0)
+    late = [row(2, 2 * S, tokens=5, token_count=[3] * 5), row(3, 0, tokens=50, failure="http_5xx")]
+    early = [row(0, 10 * MS, tokens=2), row(1, 20 * MS, tokens=2), row(4, 0, tokens=50, phase=0)]
+    assert peaks(in_parts(late, early)) == (5, 2)
+    assert peaks(result_of(samples.valid)) == (0, 0)
+
+
+def vllm_peaks(rows: list[Row]) -> tuple[int, int]:
+    """Count as vLLM's client does: each chunk and each request for itself, in seconds since the first was sent."""
+    start = min(one.sent for one in rows)
+    chunks = Counter((at - start) // S for one in rows for at in one.token_at)
+    active = Counter(second for one in rows
+                     for second in range((one.sent - start) // S, (one.token_at[-1] - start) // S + 1))
+    return max(chunks.values()), max(active.values())
+
+
+def test_the_peaks_are_those_of_vllm_where_requests_are_short_and_where_they_are_long() -> None:
+    short = [row(n, S + n * 10 * MS, 20 * MS, 10 * MS, tokens=4) for n in range(300)]
+    long = [row(n, S + n * 100 * MS, 400 * MS, 700 * MS, tokens=4) for n in range(30)]
+    for made in (short, long):
+        assert peaks(in_parts(made[20:], made[:20])) == vllm_peaks(made)
+    assert peaks(in_parts(short))[1] >= 100  # though never more than five at once
+
+
+@pytest.mark.parametrize(("load", "burstiness"), [
+    ({"arrivals": "poisson"}, 1.0), ({"arrivals": "gamma", "burstiness": 0.5}, 0.5), ({"arrivals": "constant"}, "inf"),
+    ({"arrivals": "constant", "burstiness": 1.0}, "inf")])
+def test_arrivals_are_told_as_the_burstiness_that_means_them(load: dict[str, Any], burstiness: float | str) -> None:
+    report = replace(samples.valid, plan={"load": {"rate": 10.0, **load}})
+    assert vllm_bench.summary(result_of(report))["burstiness"] == burstiness
 
 
 # genai-perf and aiperf.

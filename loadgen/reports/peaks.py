@@ -1,6 +1,8 @@
-"""The busiest second and the most requests at a time, as some tools report them; from the rows."""
+"""The busiest second as `vllm bench serve` counts it; from the rows."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -12,30 +14,27 @@ _SECOND = 1_000_000_000
 
 
 def peaks(result: Result) -> tuple[int, int]:
-    """Return (output tokens of the busiest second, most requests in flight at once) of the measured successes.
+    """Return (chunks of the busiest second, requests that had a part in the busiest one) of the measured successes.
 
-    Seconds count from the start of the window.
+    Seconds count from when the first of them was sent, and a request has a part in each from the one in which it was
+    sent to that of its last chunk: calculate_metrics in vllm/benchmarks/serve.py of vllm-project/vllm. The rows are
+    read twice.
     """
-    sent, ended = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    start = result.report.window.get("start", 0)
-    tokens = np.zeros(1, np.int64)  # by second since then
+    spans = [(int(sent.min()), int(last.max())) for _, sent, last in _successes(result) if sent.size]
+    start, end = min((span[0] for span in spans), default=0), max((span[1] for span in spans), default=0)
+    seconds = (end - start) // _SECOND + 2
+    chunks, changes = np.zeros(seconds, np.int64), np.zeros(seconds, np.int64)
+    for instants, sent, last in _successes(result):
+        np.add.at(chunks, np.maximum(instants - start, 0) // _SECOND, 1)
+        np.add.at(changes, (sent - start) // _SECOND, 1)
+        np.add.at(changes, (last - start) // _SECOND + 1, -1)
+    return int(chunks.max()), int(np.cumsum(changes).max())
+
+
+def _successes(result: Result) -> Iterator[tuple[Integers, Integers, Integers]]:
+    """Yield (instants of all chunks, when each request was sent, when its last chunk came), batch by batch."""
     for requests in result.requests():
-        batch = requests.batch
-        good = (batch.phase == MEASURED) & batch.good
-        good &= requests.metrics["e2e"] != ABSENT
-        sent.append(batch.sent[good])
-        ended.append(batch.sent[good] + requests.metrics["e2e"][good])
-        seconds = np.maximum(batch.token_at.select(good).values - start, 0) // _SECOND
-        found = np.bincount(seconds, batch.token_count.select(good).values).astype(np.int64)
-        longer, shorter = (found, tokens) if found.size > tokens.size else (tokens, found)
-        tokens = longer.copy()
-        tokens[: shorter.size] += shorter
-    return int(tokens.max()), _most(np.concatenate(sent), np.concatenate(ended))
-
-
-def _most(sent: Integers, ended: Integers) -> int:
-    """Return the most intervals [sent, ended) that overlap; one that ends makes room for one that begins."""
-    instants = np.concatenate([ended, sent])
-    steps = np.concatenate([np.full(ended.size, -1), np.ones(sent.size, np.int64)])
-    order = np.argsort(instants, kind="stable")
-    return int(np.cumsum(steps[order]).max(initial=0))
+        batch, e2e = requests.batch, requests.metrics["e2e"]
+        good = (batch.phase == MEASURED) & batch.good & (e2e != ABSENT)
+        sent = batch.sent[good]
+        yield requests.chunk_at.select(good).values, sent, sent + e2e[good]

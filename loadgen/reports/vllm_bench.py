@@ -35,10 +35,10 @@ def render(results: Sequence[Result]) -> Iterator[str]:
 def summary(result: Result) -> dict[str, Any]:
     """Return everything that is not by request. What was not measured is None, never 0."""
     report, histograms = result.report, result.histograms
-    tokens, active = peaks(result)
+    chunks, active = peaks(result)
     data = {
         **_setup(report), "duration": report.window.get("length", 0) / _SECOND, **_counts(report, histograms),
-        "max_output_tokens_per_s": float(tokens), "max_concurrent_requests": active, "rtfx": 0.0}
+        "max_output_tokens_per_s": float(chunks), "max_concurrent_requests": active, "rtfx": 0.0}
     for theirs, ours in METRICS.items():
         data |= _statistics(theirs, histograms.get(ours))
     return {**data, "loadgen": shortfall(report, METRICS)}
@@ -53,7 +53,7 @@ def _setup(report: Report) -> dict[str, Any]:
         "model_id": report.provenance.get("model") or target.get("model"),
         "tokenizer_id": of(report.plan, "workload").get("tokenizer") or None,
         "num_prompts": report.requests.get("offered"), "request_rate": load.get("rate") or "inf",
-        "burstiness": load.get("burstiness", 1.0),
+        "burstiness": "inf" if load.get("arrivals") == "constant" else load.get("burstiness", 1.0),
         "max_concurrency": load.get("concurrency") or load.get("max_in_flight") or None}
 
 

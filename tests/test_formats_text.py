@@ -17,10 +17,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
 import report_samples as samples
+from inert import HOSTILE, assert_inert, tokens
 from loadgen.report import Check, Gate, Report
 from loadgen.reports import csv_requests, csv_summary, github_benchmark, markdown, plain, summary_json, text
 from loadgen.result import Requests, Result
@@ -78,29 +77,10 @@ def test_every_format_of_numbers_takes_every_report(name: str) -> None:
 
 # Markdown.
 
-ALLOWED = {"heading", "inline", "text", "code_inline", "paragraph", "bullet_list", "list_item", "strong", "table",
-           "thead", "tbody", "tr", "th", "td", "text_special"}
-PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
-
-
-def tokens(content: str) -> list[Token]:
-    found: list[Token] = []
-    for token in PARSER.parse(content):
-        found += [token, *(token.children or [])]
-    return found
-
-
 @settings(max_examples=300, deadline=None)
-@given(st.one_of(st.text(max_size=50), st.text("`|\\<>@#*_[]()!~&/w. \n$1-", max_size=30)))
+@given(HOSTILE)
 def test_no_text_of_a_server_is_markup_for_github(evil: str) -> None:
-    found = tokens(markdown.section(hostile(evil)))
-    assert {re.sub("_(open|close)$", "", token.type) for token in found} <= ALLOWED
-    rows = [token.type for token in found if token.type in ("tr_open", "td_open")]
-    assert rows.count("tr_open") == 1 + 5 + 1 + 1
-    assert rows.count("td_open") == 5 * 9 + 4
-    for token in found:
-        if token.type == "text":  # what GitHub looks for when the rest is parsed
-            assert not re.search("[@#](?!\u200b)|//(?!\u200b)|www\\.", token.content), token.content
+    assert_inert(lambda text: markdown.section(hostile(text)), evil)
 
 
 def hostile(evil: str) -> Report:
@@ -109,6 +89,14 @@ def hostile(evil: str) -> Report:
     return replace(samples.invalid, verdict=verdict, plan={**samples.PLAN, "resolved": {"model": evil}},
                    requests={**samples.valid.requests, "failures": {evil: 1}, "types": {evil: {evil: 1}},
                              "examples": {evil: evil}})
+
+
+@pytest.mark.parametrize("text", ["- a", "+ a", "-", "---", "- - -", "12. a", "1) a", "+1 %", "2.5 s", "> a"])
+def test_a_line_that_is_an_item_holds_no_other(text: str) -> None:
+    found = [token for token in tokens(markdown.bullet(text)) if token.type not in ("text", "text_special")]
+    assert [token.type.removesuffix("_open") for token in found if token.nesting != -1] == [
+        "bullet_list", "list_item", "paragraph", "inline"]
+    assert found[3].content.replace("\\", "").replace("&gt;", ">") == text
 
 
 def test_a_code_span_is_longer_than_any_fence_in_it() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 import comparison_samples as samples
+from inert import HOSTILE, assert_inert
 from loadgen.comparison import Comparison, Estimate, Side
 from loadgen.reports import compare_markdown, compare_text
 from loadgen.reports.compared import cells_of, percent
@@ -64,9 +65,15 @@ def test_no_text_of_a_file_reaches_the_terminal_as_a_command(evil: str, width: i
         assert not [c for c in out if unicodedata.category(c)[0] == "C" and c != "\n"]
 
 
+@settings(deadline=None)
+@given(HOSTILE)
+def test_no_text_of_a_file_is_markup_for_github(evil: str) -> None:
+    assert_inert(lambda text: compare_markdown.render(hostile(text)), evil)
+
+
 def test_markdown_shows_a_text_and_does_not_obey_it() -> None:
-    out = compare_markdown.render(hostile("<script>|[x](http://y)`*"))
-    assert "\\<script\\>\\|\\[x\\](http://y)\\`\\*" in out
+    out = compare_markdown.render(hostile("<script>|[x](http://y)`* @octocat"))
+    assert "&lt;script&gt;\\|\\[x\\](http://&#8203;y)\\`\\* @&#8203;octocat" in out
     table = [line for line in out.splitlines() if line.startswith("| ")]
     assert {line.replace("\\|", "").count("|") for line in table} == {8}
 

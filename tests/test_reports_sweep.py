@@ -3,22 +3,24 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
 from rich.cells import cell_len
 
 import sweep_samples as samples
+from inert import HOSTILE, assert_inert
 from loadgen.capacity import UNJUDGED, Answer, Sweep
 from loadgen.capacity.across import across
 from loadgen.reports import sweep_markdown, sweep_text, sweep_words
 from sweep_samples import ANSWER, SLO, cell
 
-HOSTILE = "\x1b[31m|evil|</td><script>alert(1)</script>\n# head `x` \u202e\x00"
+EVIL = "\x1b[31m|evil|</td><script>alert(1)</script>\n# head `x` \u202e\x00"
 
 
-def hostile() -> Sweep:
-    bad = cell(1, 4, UNJUDGED, reason=HOSTILE, coordinates={"url": f"http://{HOSTILE}", "rate": 4.0})
-    return Sweep("grid", {"url": (f"http://{HOSTILE}",)}, (bad,), (HOSTILE,),
-                 (replace(ANSWER, reason=HOSTILE, best=None),), stopped=HOSTILE, resume=HOSTILE, planned=2,
-                 plan={"target": {"url": [HOSTILE], "backend": HOSTILE}})
+def hostile(evil: str = EVIL) -> Sweep:
+    bad = cell(1, 4, UNJUDGED, reason=evil, coordinates={"url": f"http://{evil}", "rate": 4.0})
+    answer = replace(ANSWER, reason=evil, best=None, coordinates={"model": evil}, notes=(evil,))
+    return Sweep("grid", {"url": (f"http://{evil}",)}, (bad,), (evil,), (answer,), stopped=evil, resume=evil,
+                 planned=2, plan={"target": {"url": [evil], "backend": evil}})
 
 
 @pytest.mark.parametrize("width", [60, 100, 120])
@@ -99,6 +101,12 @@ def test_foreign_text_is_made_safe() -> None:
     assert "<script>" not in page and "\x1b" not in page
     rows = [line for line in page.splitlines() if line.startswith("|")]
     assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
+
+
+@settings(deadline=None)
+@given(HOSTILE)
+def test_no_text_of_a_sweep_is_markup_for_github(evil: str) -> None:
+    assert_inert(lambda text: sweep_markdown.render(hostile(text)), evil)
 
 
 @pytest.mark.parametrize("name", samples.ALL)

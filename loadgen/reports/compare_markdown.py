@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from loadgen.comparison import Cell, Comparison
 from loadgen.reports.compared import HEADER, LEFT, cells_of, confidences, gate_words, headline, side_words, unsure
-from loadgen.reports.format import clean
-
-_SPECIAL: Final = str.maketrans({char: f"\\{char}" for char in "\\`*_[]<>|#~"})
+from loadgen.reports.markdown import bullet, escape
 
 
 def render(comparison: Comparison) -> str:
     """Write a comparison as GitHub's Markdown. A pure function; texts from files are escaped."""
     word, meaning = headline(comparison)
-    blocks = [f"**{word}** {_safe(meaning)}", "\n".join(f"* {_safe(line)}" for line in comparison.warnings)]
+    blocks = [f"**{word}** {escape(meaning)}", "\n".join(map(bullet, comparison.warnings))]
     for cell in comparison.cells:
-        blocks += [f"### {_safe(cell.label)}" if cell.label else "", _table(cell, comparison.alpha)]
-    gates = [f"* gate {'   '.join(map(_safe, gate_words(gate)))}" for gate in comparison.gates]
-    blocks += ["\n".join(gates), "\n".join(f"* {_safe(line)}" for line in _remarks(comparison))]
+        blocks += [f"### {escape(cell.label)}" if cell.label else "", _table(cell, comparison.alpha)]
+    gates = [f"* gate {'   '.join(map(escape, gate_words(gate)))}" for gate in comparison.gates]
+    blocks += ["\n".join(gates), "\n".join(map(bullet, _remarks(comparison)))]
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
@@ -29,7 +26,7 @@ def _table(cell: Cell, alpha: float) -> str:
     joined = [[line[0], f"{line[1]} {line[2]}", f"{line[3]} {line[4]}", f"{line[5]} {line[6]}", *line[7:]]
               for line in rows]
     rule = ["---" if place in LEFT else "---:" for place in (0, 1, 3, 5, 7, 8, 9)]
-    lines = [[_safe(text.strip()) for text in line] for line in joined]
+    lines = [[escape(text.strip()) for text in line] for line in joined]
     lines.insert(1, rule)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -42,8 +39,3 @@ def _remarks(comparison: Comparison) -> Iterator[str]:
         yield from unsure(cell)
     yield from (f"not the same load: {line}" for line in comparison.differences)
     yield from dict.fromkeys(filter(None, [*map(confidences, comparison.cells), *comparison.notes]))
-
-
-def _safe(text: str) -> str:
-    """Write a text so that Markdown shows it as it is."""
-    return clean(text).translate(_SPECIAL)

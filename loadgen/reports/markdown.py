@@ -16,6 +16,8 @@ from loadgen.result import Result
 _SPECIAL: Final = re.compile(r"([\\`*_\[\]|~!$])")
 _LINKED: Final = re.compile(r"([@#]|//|\bwww(?=\.))")
 """What GitHub turns into mentions, references and links; a zero-width space behind it stops that."""
+_STARTS: Final = re.compile(r"^(?=[-+])|^(\d+)(?=[.)])")
+"""What begins a list or a rule where an item begins."""
 _GATE: Final = {True: "pass", False: "MISSED", None: "undecided"}
 
 
@@ -36,7 +38,7 @@ def section(report: Report, name: str = "") -> str:
         [f"* {label}: {' · '.join(map(escape, said))}" for label, said in _facts(report) if said],
         [f"* failure {line}" for line in _failures(report)],
         _gates(report.verdict.gates),
-        [f"* note: {escape(note)}" for note in report.verdict.notes],
+        [bullet(f"note: {note}") for note in report.verdict.notes],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
@@ -46,6 +48,11 @@ def escape(text: str) -> str:
     text = _SPECIAL.sub(r"\\\1", clean(text))
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _LINKED.sub("\\1&#8203;", text)
+
+
+def bullet(text: str) -> str:
+    """Write a text as an item of a list, which does not begin another one in it."""
+    return "* " + _STARTS.sub(r"\1\\", escape(text))
 
 
 def code(text: str) -> str:

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 from loadgen.capacity import Sweep
 from loadgen.reports import sweep_words as words
-from loadgen.reports.format import clean
+from loadgen.reports.markdown import bullet, escape
 from loadgen.reports.sweep_text import cells_of
 
 
 def render(sweep: Sweep) -> str:
     """Write the sweep: what was found, then a table of its cells. Foreign text can't break out of its cell."""
     word, meaning = words.headline(sweep)
-    parts = [f"**{word}**: {_safe(meaning)}", *(f"- {_safe(said)}" for said in _said(sweep)), "", *_table(sweep)]
+    parts = [f"**{word}**: {escape(meaning)}", *map(bullet, _said(sweep)), "", *_table(sweep)]
     if sweep.resume:
-        parts += ["", f"Go on with {_safe(sweep.resume)}"]
+        parts += ["", f"Go on with {escape(sweep.resume)}"]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -33,14 +33,7 @@ def _table(sweep: Sweep) -> Iterator[str]:
     rows = [cells_of(cell, gated) for cell in sweep.cells]
     names = [name for name in rows[0] if any(one[name] for one in rows)] if rows else []
     if names:
-        yield f"| {' | '.join(names)} |"
+        yield f"| {' | '.join(map(escape, names))} |"
         yield f"|{'---|' * len(names)}"
     for one in rows:
-        yield f"| {' | '.join(_safe(one[name]) for name in names)} |"
-
-
-def _safe(text: str) -> str:
-    """Write text so that markdown and HTML leave it as it is."""
-    for sign in "\\`*_{}[]<>#|~":
-        text = text.replace(sign, f"\\{sign}" if sign not in "<>" else {"<": "&lt;", ">": "&gt;"}[sign])
-    return clean(text)
+        yield f"| {' | '.join(escape(one[name]) for name in names)} |"

@@ -75,6 +75,19 @@ def test_half_written_files_make_a_page_of_what_is_there(tmp_path: Path) -> None
     assert 0 < int(offered[1]) < result.report.requests["offered"]
 
 
+def test_a_summary_that_was_cut_off_is_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path / "a")
+    code = report(tmp_path / "a")
+    path = tmp_path / "a/summary.json"
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])
+    assert report(tmp_path / "a", "--format", "json") == 0
+    assert path.read_text() == whole[: len(whole) // 2]
+    assert report(tmp_path / "a") == code
+    assert path.read_text() == whole
+    assert capsys.readouterr().err == ""
+
+
 def test_a_run_that_died_before_its_first_row_makes_a_page(tmp_path: Path) -> None:
     written(tmp_path / "a", rows=[])
     report(tmp_path / "a")

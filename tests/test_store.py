@@ -103,6 +103,16 @@ def test_damage_in_the_middle_is_told(tmp_path: Path) -> None:
         RunReader(run)
 
 
+def test_a_damaged_summary_can_be_made_again_and_says_so(tmp_path: Path) -> None:
+    writer_of(tmp_path / "run", ROWS).finish({"schema": SCHEMA})
+    path = tmp_path / "run/summary.json"
+    path.write_bytes(path.read_bytes()[:-4])
+    reader = RunReader(tmp_path / "run")
+    assert as_rows(reader.rows()) == ROWS
+    with pytest.raises(UsageError, match=r"summary\.json is damaged: .*: loadgen report .*/run makes it again"):
+        reader.summary()
+
+
 def test_a_line_of_a_later_release_is_still_read(tmp_path: Path) -> None:
     writer_of(tmp_path / "run").close()
     line = {"kind": "health", "at": 1, "sender": 0, "cpu": 2, "rss": 3, "invented_later": 4}

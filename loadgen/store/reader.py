@@ -20,14 +20,18 @@ class RunReader:
     """Reads a run directory; of a file that was cut off in the middle of a write, everything before that."""
 
     def __init__(self, dir: Path) -> None:
-        """Open the directory. Raises UsageError if it holds no run, or one of a newer schema."""
+        """Open the directory. Raises UsageError if it holds no run, or one of a newer schema.
+
+        A damaged summary is no error here: everything in it can be made again from the rest.
+        """
         self.dir = dir
         _look_into(dir)
-        for name in (names.PLAN, names.SUMMARY):
-            version = (self._json(name) or {}).get("schema", SCHEMA)
-            if not isinstance(version, int) or version > SCHEMA:
-                raise UsageError(f"{dir / name} was written by a newer loadgen (schema {version}, known is {SCHEMA}): "
-                                 "upgrade loadgen to read it")
+        self._check_schema(names.PLAN, self._json(names.PLAN))
+        try:
+            summary = self._json(names.SUMMARY)
+        except UsageError:
+            return
+        self._check_schema(names.SUMMARY, summary)
 
     def plan(self) -> dict[str, Any]:
         """Return plan.json. Raises UsageError if there is none."""
@@ -37,8 +41,11 @@ class RunReader:
         return plan
 
     def summary(self) -> dict[str, Any] | None:
-        """Return summary.json, or None if the run did not live to write it."""
-        return self._json(names.SUMMARY)
+        """Return summary.json, or None if the run did not live to write it. Raises UsageError if it is damaged."""
+        try:
+            return self._json(names.SUMMARY)
+        except UsageError as error:
+            raise UsageError(f"{error}: loadgen report {self.dir} makes it again") from error
 
     def rows(self) -> Iterator[Batch]:
         """Yield all rows in the order in which they were written, some thousands in memory at a time.
@@ -75,6 +82,12 @@ class RunReader:
                     yield _health(msgspec.json.decode(line, type=dict[str, Any]))
                 except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                     raise UsageError(f"{path}, line {number} is damaged: {error}") from error
+
+    def _check_schema(self, name: str, data: Mapping[str, Any] | None) -> None:
+        version = (data or {}).get("schema", SCHEMA)
+        if not isinstance(version, int) or version > SCHEMA:
+            raise UsageError(f"{self.dir / name} was written by a newer loadgen (schema {version}, known is {SCHEMA}): "
+                             "upgrade loadgen to read it")
 
     def _json(self, name: str) -> dict[str, Any] | None:
         path = self.dir / name

@@ -27,7 +27,8 @@ from loadgen.mock.process import MockProcess
 from loadgen.recorder import Recorder
 from loadgen.reports import prometheus
 from loadgen.reports.prometheus import FAMILIES, LIVE, PHASES, Snapshot, expose
-from loadgen.types import Progress
+from loadgen.rows import Batch
+from loadgen.types import CENSORED, FAILURES, Progress
 from made_runs import MS, S, plan_of, recorded, row, run_of, window_of
 from runs import LIMIT, command
 from test_formats_text import result_of
@@ -130,6 +131,19 @@ def test_a_run_that_goes_on_says_where_it_is() -> None:
     assert value(families, "loadgen_phase", phase="measured") == 1
     assert value(families, "loadgen_phase", phase="draining") == 0
     assert families["loadgen_offered_requests"].type == "counter"
+
+
+def test_the_first_failures_of_a_class_are_an_increase() -> None:
+    """To rate() a series has no increase at its birth, so that each class has to be there before it is seen."""
+    recorder, record = recorded([], window_of([], 5 * S)), {**plan_of(), "resolved": {"provenance": {}}}
+    before = parsed(expose(snapshot(recorder, record, PROGRESS)))
+    recorder.fold(Batch.of([row(n, phase=n % 3, tokens=0, failure=kind) for n, kind in enumerate(
+        failure for failure in (*FAILURES, CENSORED) for _ in PHASES)]))
+    after = parsed(expose(snapshot(recorder, record, PROGRESS)))
+    for phase in PHASES:
+        for kind in (*FAILURES, CENSORED):
+            labels = {"phase": phase, "outcome": "censored" if kind == CENSORED else "failed", "failure": kind}
+            assert [value(families, "loadgen_requests_total", **labels) for families in (before, after)] == [0, 1]
 
 
 def test_an_answer_in_one_piece_has_no_token_times() -> None:

@@ -80,6 +80,11 @@ def test_every_histogram_counter_and_gauge_is_looked_at() -> None:
     assert missing == set()
 
 
+def test_only_classes_of_failures_that_were_seen_are_drawn() -> None:
+    (expression,) = [one for title, one in EXPRESSIONS if title == "Failures by class"]
+    assert expression.endswith(" > 0")
+
+
 def test_percentiles_come_from_buckets_alone() -> None:
     for _, expression in EXPRESSIONS:
         if "histogram_quantile" in expression:

@@ -11,6 +11,7 @@ import numpy as np
 from loadgen.histogram import Histogram, Integers, bucket_of, highest_in
 from loadgen.reports.items import of
 from loadgen.result import Result
+from loadgen.types import CENSORED, FAILURES
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 PHASES: Final = ("warmup", "measured", "cooldown")
@@ -144,8 +145,9 @@ def _requests(requests: Mapping[str, Any]) -> Iterator[str]:
     for phase in PHASES:
         seen = requests if phase == "measured" else of(requests, phase)
         yield f"{name}{_labels({'phase': phase, 'outcome': 'succeeded', 'failure': ''})} {seen.get('succeeded', 0)}"
-        for failure, times in of(seen, "failures").items():
-            outcome = "censored" if failure == "censored" else "failed"
+        # A class is there before it is seen: what a series is born with is no increase to PromQL's rate().
+        for failure, times in {**dict.fromkeys((*FAILURES, CENSORED), 0), **of(seen, "failures")}.items():
+            outcome = "censored" if failure == CENSORED else "failed"
             yield f"{name}{_labels({'phase': phase, 'outcome': outcome, 'failure': failure})} {times}"
 
 

@@ -23,6 +23,7 @@ from loadgen.reports.html.chart import label
 from loadgen.reports.html.page import Section, Table
 from loadgen.reports.html.percentiles import sampled
 from loadgen.reports.html.relation import Change, Point, Series, changes, relation
+from loadgen.reports.html.requests import prompts
 from loadgen.rows import Batch
 from loadgen.types import CENSORED, Row, Window
 from tests.made_runs import MS, S, recorded, row, run_of, window_of
@@ -194,6 +195,17 @@ def test_titles_of_charts_are_those_that_the_run_has(figures: Figures) -> None:
     assert titles(run_page(samples.no_stream, whole)) == [
         "Whole requests (e2e)", "Requests per second", "Requests in flight", "Output tokens per second",
         "e2e over time", "Requests, from due to end", "Ourselves: lag and receive lag"]
+
+
+def test_a_map_of_prompts_has_a_row_for_each_of_its_counts_however_close_they_are() -> None:
+    rows = [row(i, i * MS, ttft=500 * MS + i * 100, tokens=1, input_tokens=100 + i % 7) for i in range(3000)]
+    (chart,) = prompts(figures_of(rows))
+    edges, counts = chart.traces[0]["y"], chart.traces[0]["customdata"]
+    assert edges == sorted(set(edges))
+    assert len(edges) == len(counts) + 1 > 20
+    assert sum(number or 0 for line in counts for number in line) == 3000
+    ticks = chart.layout["yaxis"]["tickvals"]
+    assert ticks == sorted(set(ticks)) and len(ticks) > 2
 
 
 def test_runs_side_by_side_have_a_line_each(figures: Figures) -> None:

@@ -126,7 +126,7 @@ def _even_ticks(low: float, high: float) -> list[float]:
     """Return about six round numbers, equally far apart."""
     power = 10.0 ** math.floor(math.log10(max((high - low) / 6, 1e-9)))
     step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= (high - low) / 6)
-    return [short(step * place) for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    return [float(f"{step * place:g}") for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _decade_ticks(low: float, high: float) -> list[float]:

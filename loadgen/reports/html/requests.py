@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from loadgen.figures import LOWEST, Density, Figures, Scatter, Span
+from loadgen.histogram import Integers
 from loadgen.reports.format import count, duration
 from loadgen.reports.html.chart import (
     BLUE,
@@ -120,7 +121,7 @@ def prompts(figures: Figures) -> Iterator[Chart]:
                     layout(titled("input tokens"), titled(unit.name), showlegend=False))
     elif isinstance(picture, Density):
         unit = Unit.of(picture.ttft_edges)
-        cells = heat(picture.input_edges.tolist(), unit.scale(picture.ttft_edges), picture.counts, "requests")
+        cells = heat(picture.input_edges.tolist(), picture.ttft_edges, unit, picture.counts, "requests")
         yield Chart("ttft against prompt length", "How many requests are where. A slope is the price of prefill.",
                     [cells], layout(titled("input tokens"), log_axis(unit, *picture.ttft_edges[[0, -1]].tolist()),
                                      showlegend=False))
@@ -132,7 +133,7 @@ def heat_map(figures: Figures) -> Iterator[Chart]:
     if found is None:
         return
     unit = Unit.of(found.edges)
-    cells = heat([edge / 1e9 for edge in found.axis.edges.tolist()], unit.scale(found.edges), found.counts, "tokens")
+    cells = heat([edge / 1e9 for edge in found.axis.edges.tolist()], found.edges, unit, found.counts, "tokens")
     note = "How many token gaps of each length there were, and when."
     if found.edges[0] <= LOWEST:
         note += f" The lowest row holds all below {duration(LOWEST)}: tokens that came together."
@@ -141,14 +142,17 @@ def heat_map(figures: Figures) -> Iterator[Chart]:
                 wide=True, height=340)
 
 
-def heat(x: list[float], y: list[float | None], counts: np.ndarray[Any, Any], what: str) -> Trace:
-    """Return a map of counts between edges; the darker a cell, the more (as a logarithm), and 0 is nothing."""
+def heat(x: list[float], edges: Integers, unit: Unit, counts: Integers, what: str) -> Trace:
+    """Return a map of counts between edges; the darker a cell, the more (as a logarithm), and 0 is nothing.
+
+    `edges` are ns. They are not rounded: rows can be closer to each other than four digits can tell.
+    """
     shades = [[[None if n == 0 else round(float(np.log10(n + 1)), 2) for n in row] for row in counts.tolist()],
               [[n or None for n in row] for row in counts.tolist()]]
     top = int(counts.max())
     ticks = [n for power in range(10) for n in (10**power,) if n <= top] or [1]
-    return {"type": "heatmap", "x": x, "y": y, "z": shades[0], "customdata": shades[1], "hoverongaps": False,
-            "colorscale": [[0, faint(BLUE, 0.12)], [0.5, faint(BLUE, 0.6)], [1, faint(BLUE, 1)]],
+    return {"type": "heatmap", "x": x, "y": (edges / unit.size).tolist(), "z": shades[0], "customdata": shades[1],
+            "hoverongaps": False, "colorscale": [[0, faint(BLUE, 0.12)], [0.5, faint(BLUE, 0.6)], [1, faint(BLUE, 1)]],
             "colorbar": {"title": {"text": what}, "thickness": 10, "outlinewidth": 0,
                          "tickvals": [round(float(np.log10(n + 1)), 2) for n in ticks],
                          "ticktext": [count(n) for n in ticks]},

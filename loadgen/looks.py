@@ -8,7 +8,7 @@ McPherson & Rowe 1969 for the inflation; alpha spending by a telescoping sum, as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from loadgen import slo
 from loadgen.checks import evidence
+from loadgen.histogram import Histogram
 from loadgen.phases import Phases
 from loadgen.plan import SECOND, Duration, Plan
 from loadgen.recorder import Recorder
@@ -68,6 +69,31 @@ def recorded(look: Look, record: Mapping[str, Any], rows: Iterable[Batch],
     for batch in rows:
         recorder.fold(cut(batch, look.last))
     return recorder
+
+
+def intervals(look: Look, record: Mapping[str, Any], rows: Iterable[Batch],
+              metrics: Sequence[str]) -> Iterator[tuple[str, Histogram, int, int]]:
+    """Yield (metric, values, begin, end) of each second or more in which `rows`, in their order, ended.
+
+    It is what the interval logs hold if this look closed the window; ns since the start of the schedule.
+    """
+    recorder = recorded(look, record, (), ())
+    begin = end = 0
+    for batch in rows:
+        recorder.fold(cut(batch, look.last))
+        end = max(end, int(batch.end.max(initial=0)))
+        if end - begin >= SECOND:
+            yield from _interval(recorder, metrics, begin, end)
+            begin = end
+    yield from _interval(recorder, metrics, begin, end)
+
+
+def _interval(recorder: Recorder, metrics: Sequence[str], begin: int,
+              end: int) -> Iterator[tuple[str, Histogram, int, int]]:
+    for metric in metrics:
+        values = recorder.interval(metric)
+        if values.count:
+            yield metric, values, begin, end
 
 
 class Looking:

@@ -23,7 +23,7 @@ from loadgen.conductor import Conductor, View
 from loadgen.engine.desk import Desk
 from loadgen.exposition import Page, serving
 from loadgen.ledger import Ledger
-from loadgen.looks import Look, Looking, cut
+from loadgen.looks import Look, Looking, cut, intervals
 from loadgen.meeting import Met, meeting
 from loadgen.plan import Plan
 from loadgen.prepare import Calls, Course
@@ -105,10 +105,21 @@ async def _measure(met: Met, view: Page) -> tuple[Report, Path]:
         if conductor.full:
             report = replace(report, verdict=replace(report.verdict, exit_code=3, interrupted=False))
         with _telling(view):
-            writer.finish(report.to_json(), partial(cut, last=look.last) if look else None)
+            _finish(writer, report, record, look)
     finally:
         writer.close()
     return report, writer.dir
+
+
+def _finish(writer: RunWriter, report: Report, record: Mapping[str, Any], look: Look | None) -> None:
+    """Write what is known at the end. Where a look closed the window, what was sent after it is measured in no file."""
+    if look is None:
+        writer.finish(report.to_json())
+        return
+    try:
+        writer.rewrite_intervals(intervals(look, record, RunReader(writer.dir).rows(), LOGGED))
+    finally:
+        writer.finish(report.to_json(), partial(cut, last=look.last))
 
 
 @contextlib.contextmanager

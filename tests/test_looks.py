@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from loadgen.looks import Looking, cut, looks_of
+from loadgen.histogram import Histogram
+from loadgen.looks import Looking, cut, intervals, looks_of, recorded
 from loadgen.phases import Phases
 from loadgen.plan import SECOND, Duration, Load
 from loadgen.prepare import chart
@@ -18,6 +20,7 @@ from loadgen.schedule import look_counts, plan_offsets
 from loadgen.stats import look_confidence, order_statistic_ranks
 from loadgen.types import COOLDOWN, MEASURED, WARMUP, Window
 from made_runs import MS, S, plan_of, run_of
+from stored_runs import as_rows
 
 
 @settings(deadline=None)
@@ -101,9 +104,9 @@ class Course:
         window = Window(0, 8 * S, count)
         self.phases = Phases(window, 0, count)
         self.looks = looks_of(window, 0, [count // 4, count // 2, count])
-        record = {**plan_of(100, ["ttft.p50<1s"], precision=precision), "resolved": {}}
-        record["load"]["connections"] = "reuse"
-        self.looking = Looking(self.looks, self.phases, record, lambda: iter(self.rows))
+        self.record = {**plan_of(100, ["ttft.p50<1s"], precision=precision), "resolved": {}}
+        self.record["load"]["connections"] = "reuse"
+        self.looking = Looking(self.looks, self.phases, self.record, lambda: iter(self.rows))
 
 
 def test_a_run_ends_at_the_first_look_that_is_precise() -> None:
@@ -113,6 +116,24 @@ def test_a_run_ends_at_the_first_look_that_is_precise() -> None:
     assert [never.looking.enough(), never.looking.enough()] == [False, False]
     assert never.looking.close() == never.looks[-1]
     assert not never.looking.due(1 << 60)  # the last look is the end of the run
+
+
+def test_the_logs_of_a_closed_window_hold_what_its_report_does() -> None:
+    course = Course(0.05, 0.05)
+    ended = sorted((row for batch in course.rows for row in as_rows([batch])), key=lambda row: row.end)
+    parts = [Batch.of(ended[first : first + 25]) for first in range(0, len(ended), 25)]
+    metrics = ("ttft", "itl", "lag")
+    found = list(intervals(course.looks[0], course.record, parts, metrics))
+    closed, open_still = (recorded(look, course.record, parts, ()) for look in (course.looks[0], course.looks[-1]))
+    for metric in metrics:
+        whole, ends = Histogram(), [(begin, end) for name, _, begin, end in found if name == metric]
+        for name, values, _, _ in found:
+            if name == metric:
+                whole.merge(values)
+        assert (whole.count, whole.total) == (closed.metrics[metric].count, closed.metrics[metric].total)
+        assert 0 < whole.count < open_still.metrics[metric].count
+        assert len(ends) > 1 and all(end - begin >= S for begin, end in ends[:-1])
+        assert all(one[1] == other[0] for one, other in pairwise(ends))
 
 
 def test_a_look_waits_for_what_it_is_about() -> None:

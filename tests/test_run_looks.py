@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hdrh.histogram import HdrHistogram
 
 from loadgen.cli.main import parser
 from loadgen.cli.run import plan_of
 from loadgen.mock.process import MockProcess
 from loadgen.plan import SECOND, Plan
+from loadgen.run import LOGGED
 from loadgen.types import COOLDOWN, MEASURED, UsageError
 from runs import run
 
@@ -33,6 +35,12 @@ def reported(dir: Path) -> dict[str, Any]:
     return data
 
 
+def logged(path: Path) -> int:
+    """Return how many values an interval log holds."""
+    lines = [line for line in path.read_text().splitlines() if line.startswith("Tag=")]
+    return sum(int(HdrHistogram.decode(line.split(",")[-1]).get_total_count()) for line in lines)
+
+
 def test_a_run_that_is_precise_at_its_first_look_ends_there(mock: MockProcess, tmp_path: Path) -> None:
     result = run(mock.url, tmp_path / "run", "--rate", "100", "--requests", "50", "--slo", "ttft.p50<5s", "--precision",
                  "99%", "--max-duration", "60s")
@@ -42,6 +50,9 @@ def test_a_run_that_is_precise_at_its_first_look_ends_there(mock: MockProcess, t
     assert any("each interval is one of 97.5%" in note for note in result.summary["verdict"]["notes"])
     phases = Counter(row["phase"] for row in result.rows)
     assert phases[MEASURED] == 50 and phases[COOLDOWN] > 0
+    for path in result.dir.glob("*.hlog"):
+        assert logged(path) == result.summary["metrics"][path.stem]["count"]
+    assert {path.stem for path in result.dir.glob("*.hlog*")} == set(LOGGED)
     assert reported(result.dir) == result.summary
 
 

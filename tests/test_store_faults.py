@@ -4,8 +4,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import pytest
 
+from loadgen.histogram import Histogram
 from loadgen.report import SCHEMA
 from loadgen.rows import Batch
 from loadgen.store import RunReader, RunWriter, StorageFull
@@ -100,6 +102,26 @@ def test_a_disk_that_is_full_at_the_end_loses_no_row(tmp_path: Path, count: int,
         writer.finish({"schema": SCHEMA})
     assert as_rows(RunReader(tmp_path / "run").rows()) == ROWS
     assert not list((tmp_path / "run").glob("*.part"))
+
+
+@pytest.mark.parametrize("room", [0, 10_000])
+def test_logs_are_written_anew_as_a_whole_or_stay_as_they_are(tmp_path: Path, room: int) -> None:
+    disk = FullDisk(100_000)
+    writer = RunWriter(tmp_path / "run", open=disk)
+    values = Histogram()
+    values.record(np.asarray([5, 6]))
+    writer.write_interval("ttft", values, 0, 10**9)
+    writer.write_interval("ttft", values, 10**9, 2 * 10**9)
+    old = RunReader(tmp_path / "run").logs()["ttft"]
+    disk.room = room
+    try:
+        writer.rewrite_intervals([("ttft", values, 0, 10**9)])
+    except StorageFull as error:
+        assert error.path.name == "ttft.hlog.part"
+    new = RunReader(tmp_path / "run").logs()["ttft"]
+    assert new == (old if room == 0 else "".join(old.splitlines(keepends=True)[:-1]))
+    assert not list((tmp_path / "run").glob("*.part"))
+    writer.close()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

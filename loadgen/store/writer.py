@@ -22,6 +22,7 @@ from loadgen.types import ClockSample, Health, UsageError
 Opener = Callable[[Path, str], BinaryIO]
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SHORTEST_SECRET: Final = 8
+_LOG_IN_PART: Final = ".hlog.part"
 
 
 class StorageFull(Exception):  # noqa: N818 - what the run meets is a state of the disk
@@ -84,11 +85,28 @@ class RunWriter:
 
     def write_interval(self, metric: str, histogram: Histogram, start: int, end: int) -> None:
         """Append the values of one interval, ns since the start of the schedule, to <metric>.hlog."""
+        self._write_interval(metric, histogram, start, end, ".hlog")
+
+    def rewrite_intervals(self, intervals: Iterable[tuple[str, Histogram, int, int]]) -> None:
+        """Put other interval logs in the place of those that were written; each is what write_interval takes.
+
+        Without space the old ones stay.
+        """
+        try:
+            for interval in intervals:
+                self._write_interval(*interval, _LOG_IN_PART)
+        except BaseException:
+            for part in self.dir.glob(f"*{_LOG_IN_PART}"):
+                part.unlink()
+            raise
+        for part in self.dir.glob(f"*{_LOG_IN_PART}"):
+            part.replace(part.with_suffix(""))
+
+    def _write_interval(self, metric: str, histogram: Histogram, start: int, end: int, suffix: str) -> None:
         name = re.sub(r"[^\w.-]", "_", metric)
-        file = f"{name}.hlog"
-        if file not in self._files:
-            self._append(file, hlog.header(self.epoch).encode())
-        self._append(file, hlog.line(name, start, end, histogram).encode())
+        if name + suffix not in self._files:
+            self._append(name + suffix, hlog.header(self.epoch).encode())
+        self._append(name + suffix, hlog.line(name, start, end, histogram).encode())
 
     def write_outputs(self, outputs: Iterable[Mapping[str, Any]]) -> None:
         """Append generated texts to outputs.jsonl, a line each."""

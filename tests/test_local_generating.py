@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from time import time_ns
 from typing import Any
 
 import msgspec
@@ -164,6 +165,83 @@ def test_a_streamer_ends_a_row_at_its_stop_and_takes_the_rest_for_padding() -> N
     for step in ([3, 4], [5, 2], [6, 0], [2, 0], [0, 0]):
         streamer.put(np.array(step))
     assert (jobs[0].ids, jobs[1].ids) == ([3, 5, 6, 2], [4, 2])
+
+
+class Late:
+    """An id that is made on a device: it is there only once somebody has waited for it."""
+
+    def __init__(self, clock: list[int], *ids: int) -> None:
+        self._clock, self._ids = clock, ids
+
+    def tolist(self) -> Any:
+        self._clock.append(time_ns())
+        return self._ids[0] if len(self._ids) == 1 else list(self._ids)
+
+
+def test_an_id_on_a_device_is_stamped_when_it_is_there_and_no_earlier() -> None:
+    there: list[int] = []
+
+    class Device(LocalBackend):
+        def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
+            yield Late(there, 5)
+            yield Late(there, 6, 7)
+            yield [Late(there, 8)]
+
+    class Rows(LocalBackend):
+        def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
+            yield Late(there, 3, 4)
+            yield [Late(there, 5), None]
+
+    class Async(LocalBackend):
+        async def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:  # type: ignore[override]
+            yield Late(there, 9)
+
+    class Puts(LocalBackend):
+        def generate(self, input: Any, max_out_len: int, streamer: Any = None, **kwargs: Any) -> Any:
+            streamer.put([Late(there, 2)])
+
+    for backend, inputs, ids in ((Device(), ["x"], [[5, 6, 7, 8]]), (Rows(batch_size=2), ["x", "y"], [[3, 5], [4]]),
+                                 (Async(), ["x"], [[9]]), (Puts(), ["x"], [[2]])):
+        ends = served(backend, inputs)
+        assert [end[0].ids for end in ends] == ids, ends
+        assert all(at >= instant for at, instant in zip(ends[0][0].stamps, there, strict=True))
+        there.clear()
+
+
+def test_arrays_of_numpy_are_ids_like_any_other() -> None:
+    np = pytest.importorskip("numpy")
+
+    class Array(LocalBackend):
+        def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
+            yield np.int64(5)
+            yield np.array(6)
+            yield np.array([7, 8])
+
+    (end,) = served(Array(), ["x"])
+    assert end[0].ids == [5, 6, 7, 8] and all(type(one) is int for one in end[0].ids)
+
+
+def test_several_tokens_that_a_streamer_gets_at_once_are_one_event() -> None:
+    np = pytest.importorskip("numpy")
+    job = Job(0, "", 9, {}, Ended())
+    streamer = Streamer([job])
+    for step in ([[1, 2, 3]], [4], [[5, 6]], [[7]]):  # the prompt, one token, and what assisted decoding makes
+        streamer.put(np.array(step))
+    assert (job.input_tokens, job.ids, job.counts.tolist()) == (3, [4, 5, 6, 7], [1, 2, 1])
+    with pytest.raises(TypeError, match="several rows"):
+        rows = Streamer([job, job])
+        rows.put(np.zeros((2, 3), int))
+        rows.put(np.zeros((2, 3), int))
+
+
+@pytest.mark.parametrize("parts", [[[1, 2], "x"], ["x", 3]])
+def test_texts_and_ids_in_one_answer_fail_it(parts: list[Any]) -> None:
+    class Mixes(LocalBackend):
+        def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
+            yield from parts
+
+    ((_, _, failure),) = served(Mixes(), ["x"])
+    assert failure is not None and failure.type == "TypeError" and "give either" in failure.detail
 
 
 def test_an_async_generator_answers_up_to_batch_size_at_a_time() -> None:

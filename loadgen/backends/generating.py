@@ -101,9 +101,9 @@ def _follow(said: Iterator[Any], group: Sequence[Job], many: bool) -> None:
     """Note what a generator yields, until its end or until nobody waits for it any more."""
     try:
         for item in said:
+            parts = settled(item)
             at = time_ns()
-            parts = item if many else [item]
-            for job, part in zip(group, parts, strict=True):
+            for job, part in zip(group, parts if many else [parts], strict=True):
                 note(job, part, at)
             if all(job.dropped for job in group):
                 break
@@ -115,53 +115,69 @@ def _follow(said: Iterator[Any], group: Sequence[Job], many: bool) -> None:
         job.end(reason_of(job))
 
 
+def settled(item: Any) -> Any:
+    """Return what was yielded as values of Python's own. An array on a device is waited for: only then is it there."""
+    if isinstance(item, str):
+        return item
+    if hasattr(item, "tolist"):
+        return item.tolist()
+    return [settled(one) for one in item] if isinstance(item, Iterable) else item
+
+
 def note(job: Job, part: Any, at: int) -> None:
-    """Note one part of an answer: a token id, a list of them, a piece of text; None and "" are nothing."""
-    if isinstance(part, str):
-        if part:
-            job.piece(part)
-    elif part is None:
+    """Note one part of an answer: a token id, a list of them, a piece of text; None and "" are nothing.
+
+    Raises TypeError for texts and ids in one answer, whose tokens nobody could count.
+    """
+    if part is None or part == "" or part == []:
         return
+    if job.ids if isinstance(part, str) else job.pieces:
+        raise TypeError("generate gave texts and token ids in one answer: give either")
+    if isinstance(part, str):
+        job.piece(part)
     elif isinstance(part, int):
         job.token(part, at)
     else:
-        ids = [int(one) for one in part]
-        if ids:
-            job.tokens(ids, at)
+        job.tokens(part, at)
 
 
 class Streamer:
     """What a `generate` that streams as transformers does is given: `put` is called with each token as it is made.
 
-    `put` takes a text, a token id, or an array with one id for each row; an array of two dimensions is the prompt. A
-    row ends after one of `stops`; what comes for it then is padding. Source of the protocol: transformers,
-    generation/streamers.py, BaseStreamer.
+    `put` takes a text, a token id, or an array with one id for each row. An array of two dimensions that comes first is
+    the prompt; a later one has several tokens of one row, as assisted decoding makes them. A row ends after one of
+    `stops`; what comes for it then is padding. Source of the protocol: transformers, generation/streamers.py.
     """
 
     def __init__(self, group: Sequence[Job], stops: frozenset[int] = frozenset()) -> None:
         self._group = group
         self._stops = stops
         self._ended = [False] * len(group)
+        self._began = False
 
     def put(self, value: Any) -> None:
         """Note a step: of every row that has not ended, one token."""
-        if isinstance(value, str):
-            note(self._group[0], value, 0)
-            return
-        if getattr(value, "ndim", 1) > 1:
+        first, self._began = not self._began, True
+        deep = getattr(value, "ndim", 1) > 1
+        if deep and first:
             if len(self._group) == 1:
                 self._group[0].input_tokens = int(value.shape[-1])
             return
-        listed = value.tolist() if hasattr(value, "tolist") else value  # of an array on a device: waits for it
+        made = settled(value)
         at = time_ns()
-        ids = [listed] if isinstance(listed, int) else listed
         if len(self._group) == 1:
-            self._group[0].token(ids[0], at) if len(ids) == 1 else self._group[0].tokens(ids, at)
-            return
-        for row, token in enumerate(ids):
+            ids = made[0] if deep else made
+            note(self._group[0], ids[0] if isinstance(ids, list) and len(ids) == 1 else ids, at)
+        elif deep:
+            raise TypeError("a streamer of several rows takes one token of each at a time")
+        else:
+            self._put_rows(made, at)
+
+    def _put_rows(self, made: Any, at: int) -> None:
+        for row, part in enumerate([made] if isinstance(made, int | str) else made):
             if not self._ended[row]:
-                self._group[row].token(token, at)
-                self._ended[row] = token in self._stops
+                note(self._group[row], part, at)
+                self._ended[row] = part in self._stops
 
     def end(self) -> None:
         """Nothing more comes."""
@@ -217,7 +233,8 @@ async def _answer_async(backend: Model, job: Job) -> None:
         _take_whole(await said, [job])
         return
     async for item in said:
-        note(job, item, time_ns())
+        part = settled(item)
+        note(job, part, time_ns())
         if job.dropped:
             break
     job.end(reason_of(job))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from time import time_ns
@@ -336,6 +337,82 @@ def test_a_generator_whose_requests_nobody_waits_for_is_closed() -> None:
     job = Job(0, "a", 4, {}, Ended())
     answer(Endless(), [job])
     assert closed.is_set() and job.ids == [1, 1]
+
+
+def test_what_waited_for_another_group_of_its_batch_waited_in_the_queue() -> None:
+    class Slow(LocalBackend):
+        def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
+            ends.append(time_ns())
+            return ["x"] * len(input)
+
+    ends: list[int] = []
+    jobs, queue = [Job(number, "a", 4 + number, {}, Ended()) for number in range(3)], Jobs()
+    for job in jobs:
+        queue.put(job)
+    jobs[0]._ended = lambda job, reason, failure: jobs[1].drop()
+    jobs[2]._ended = lambda job, reason, failure: queue.close()
+    Slow(batch_size=3).serve(queue)
+    assert jobs[0].began < jobs[2].began and len(ends) == 2  # what was dropped meanwhile was never asked
+    assert jobs[2].server["server_queue"] == jobs[2].began - jobs[2].received
+
+
+class AsyncEndless(LocalBackend):
+    job: Job
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed: list[str] = []
+
+    async def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:  # type: ignore[override]
+        try:
+            yield 1
+            threading.Thread(target=self.job.drop).start()
+            await asyncio.wait_for(asyncio.Event().wait(), 10)  # which never is, but for a fault
+        finally:
+            self.closed.append("generator")
+
+
+class CoroutineEndless(AsyncEndless):
+    async def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
+        async for _ in super().generate(input, max_out_len):
+            pass
+
+
+class AsyncBusy(AsyncEndless):
+    async def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
+        try:
+            while True:
+                yield 1
+                self.job.drop()
+        finally:
+            self.closed.append("generator")
+
+
+@pytest.mark.parametrize("made, reason", [
+    (AsyncEndless, "dropped"), (CoroutineEndless, "dropped"), (AsyncBusy, "stop"),
+])
+def test_an_async_generate_that_nobody_waits_for_is_ended(made: type[AsyncEndless], reason: str) -> None:
+    backend, jobs, ended = made(), Jobs(), Ended()
+    backend.job = Job(0, "a", 4, {}, ended)
+    last = Job(1, "b", 4, {}, lambda job, reason, failure: jobs.close())
+    jobs.put(backend.job)
+    jobs.put(last)
+    last.drop()  # has its turn only when the first gave back its place
+    backend.serve(jobs)
+    assert [end[1:] for end in ended.all] == [(reason, None)] and backend.closed == ["generator"]
+
+
+def test_a_generate_that_is_cancelled_by_something_of_its_own_fails() -> None:
+    class Cancels(LocalBackend):
+        async def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:  # type: ignore[override]
+            jobs.close()
+            raise asyncio.CancelledError
+
+    jobs, ended = Jobs(), Ended()
+    jobs.put(Job(0, "x", 4, {}, ended))
+    Cancels().serve(jobs)
+    ((_, _, failure),) = ended.all
+    assert failure is not None and failure.type == "CancelledError"
 
 
 def test_aisbench_s_base_model_gets_lists_in_aisbench_s_form() -> None:

@@ -121,11 +121,12 @@ def prompt_of(job: Job) -> dict[str, Any]:
     return {"prompt_token_ids": job.input}
 
 
-def serve(engine: FakeEngine, *inputs: list[int], limit: int = 4, drop: Callable[[list[Job]], None] | None = None
-          ) -> list[Ended]:
+def serve(engine: FakeEngine, *inputs: list[int], limit: int = 4, drop: Callable[[list[Job]], None] | None = None,
+          rendering: bool = False, sampling_of: Callable[[Job], Any] = lambda job: job.limit) -> list[Ended]:
     """Serve jobs with an engine until all have ended; returns them in the order of their inputs.
 
-    `drop` is called with all of them when the engine waits for ever.
+    `drop` is called with all of them when the engine waits for ever, or, if `rendering`, while it renders a prompt;
+    without an engine that does either, before it is asked.
     """
     queue, ended = Jobs(), {}
 
@@ -135,11 +136,13 @@ def serve(engine: FakeEngine, *inputs: list[int], limit: int = 4, drop: Callable
             queue.close()
 
     jobs = [Job(number, input, limit, {}, note) for number, input in enumerate(inputs)]
-    if drop is not None:
+    if drop is not None and rendering:
+        engine.rendering = lambda: drop(jobs)
+    elif drop is not None:
         engine.waiting = lambda: drop(jobs)
     for job in jobs:
         queue.put(job)
-    asyncio.run(Requests(engine, prompt_of, lambda job: job.limit, MOST).serve(queue))
+    asyncio.run(Requests(engine, prompt_of, sampling_of, MOST).serve(queue))
     return [ended[number] for number in range(len(inputs))]
 
 
@@ -198,18 +201,20 @@ def test_a_prompt_that_just_fits_is_asked() -> None:
 def test_images_of_a_job_that_was_dropped_while_they_were_rendered_are_forgotten() -> None:
     """vLLM would send their hashes alone with the next such request, to an engine that never had them."""
     engine = FakeEngine({1: [[5]], 2: [[5]]})
-    job = Job(0, [1, 7], 4, {}, lambda job, reason, failure: None)
-    engine.rendering = job.drop
-
-    async def ask() -> None:
-        requests = Requests(engine, prompt_of, lambda job: job.limit, MOST)
-        with pytest.raises(asyncio.CancelledError):
-            await asyncio.ensure_future(requests.answer(job))
-        engine.rendering = None
-        await requests.answer(Job(1, [2], 4, {}, lambda job, reason, failure: None))
-
-    asyncio.run(ask())
+    gone, other = serve(engine, [1, 7], [2], drop=lambda jobs: jobs[0].drop(), rendering=True)
     assert engine.asked == [2] and engine.forgotten == ["hash of 7"]
+    assert gone.reason == "dropped" and other.reason == "length"
+
+
+def test_an_option_that_the_engine_does_not_take_is_told_before_images_are_rendered() -> None:
+    """The engine would never get images that were rendered for nothing, and the next request with them would fail."""
+    def refuse(job: Job) -> Any:
+        raise ValueError("top_k must be an integer")
+
+    engine = FakeEngine({1: [[5]]}, rendering=lambda: rendered.append(True))
+    rendered: list[bool] = []
+    (one,) = serve(engine, [1, 7], sampling_of=refuse)
+    assert one.failure is not None and "top_k" in one.failure.detail and not rendered
 
 
 @pytest.mark.parametrize("reason", ["error", "abort"])
@@ -243,13 +248,23 @@ def test_a_dropped_job_is_aborted_while_the_engine_queues_it() -> None:
     assert other.job.ids == [5, 6] and other.reason == "length"
 
 
-def test_a_job_that_was_dropped_in_the_queue_is_never_asked() -> None:
-    job = Job(0, [1], 4, {}, lambda job, reason, failure: None)
-    job.drop()
-    fresh = FakeEngine({1: [[5]]})
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(Requests(fresh, prompt_of, lambda job: job.limit, MOST).answer(job))
-    assert fresh.asked == []
+def test_a_job_that_is_dropped_between_the_queue_and_the_engine_is_never_asked() -> None:
+    class Late(Jobs):
+        def take(self, most: int, wait: bool = True) -> list[Job]:
+            found = super().take(most, wait)
+            for job in found:
+                job.drop()
+            return found
+
+    def note(job: Job, reason: str, failure: Failure | None) -> None:
+        ended.append(reason)
+        jobs.close()
+
+    jobs, fresh = Late(), FakeEngine({1: [[5]]})
+    ended: list[str] = []
+    jobs.put(Job(0, [1], 4, {}, note))
+    asyncio.run(Requests(fresh, prompt_of, lambda job: job.limit, MOST).serve(jobs))
+    assert fresh.asked == [] and ended == ["dropped"]
 
 
 def test_a_dead_engine_ends_serving_and_leaves_no_job_unanswered_for() -> None:
@@ -261,6 +276,30 @@ def test_a_dead_engine_ends_serving_and_leaves_no_job_unanswered_for() -> None:
 
     with pytest.raises(ModelLostError, match="EngineCore encountered"):
         serve(Dying({}), [1], [2])
+
+
+def test_a_job_whose_prompt_is_still_rendered_when_the_engine_dies_has_no_end_of_its_own() -> None:
+    """Its sender then sees the model go, and says model_lost; an end without a token would be an empty answer."""
+    class Dying(FakeEngine):
+        async def render_cmpl_async(self, prompts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+            if prompts[0]["prompt_token_ids"] == [2]:
+                rendering.set()
+                await asyncio.Event().wait()
+            return await super().render_cmpl_async(prompts)
+
+        async def generate(self, prompt: Any, sampling_params: Any, request_id: str) -> AsyncIterator[Output]:
+            yield Output([Made([5])], None)
+            await rendering.wait()
+            self.errored = True
+            raise RuntimeError("EngineCore encountered an issue")
+
+    queue, rendering = Jobs(), asyncio.Event()
+    ended: list[int] = []
+    for number in (1, 2):
+        queue.put(Job(number, [number], 4, {}, lambda job, reason, failure: ended.append(job.number)))
+    with pytest.raises(ModelLostError, match="EngineCore encountered"):
+        asyncio.run(Requests(Dying({}), prompt_of, lambda job: job.limit, MOST).serve(queue))
+    assert ended == []
 
 
 def test_answers_are_as_long_as_asked_unless_they_may_end_by_themselves() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from time import time_ns
 from typing import Any, Protocol
 
@@ -35,7 +35,7 @@ def serve(backend: Model, jobs: Jobs) -> None:
         return
     while batch := jobs.take(max(1, backend.batch_size)):
         for group in alike(batch):
-            answer(backend, group)
+            answer(backend, taken_up(group))
 
 
 def alike(batch: Sequence[Job]) -> Iterable[list[Job]]:
@@ -46,8 +46,22 @@ def alike(batch: Sequence[Job]) -> Iterable[list[Job]]:
     return groups.values()
 
 
+def taken_up(group: Iterable[Job]) -> list[Job]:
+    """Return the jobs of a group that somebody still waits for: what they waited for other groups was in the queue."""
+    wanted = []
+    for job in group:
+        if job.dropped:
+            job.end("dropped")
+        else:
+            job.begin()
+            wanted.append(job)
+    return wanted
+
+
 def answer(backend: Model, group: Sequence[Job]) -> None:
     """Answer alike jobs with one call."""
+    if not group:
+        return
     many = backend.takes_lists or backend.batch_size > 1
     inputs = [backend.adapt(job.input) for job in group]
     kwargs = dict(group[0].options)
@@ -218,12 +232,34 @@ async def serve_async(jobs: Jobs, most: int, answer: Callable[[Job], Awaitable[N
 
 
 async def _guarded(answer: Callable[[Job], Awaitable[None]], job: Job) -> None:
+    """Answer a job, until nobody waits for it any more.
+
+    A job that is cancelled since its model is lost, or since the run is over, is left without an end: it had none.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def dropped() -> None:
+        loop.call_soon_threadsafe(task.cancel)
+
+    job.on_drop = dropped
     try:
-        await answer(job)
+        if job.dropped:
+            job.end("dropped")
+        else:
+            await answer(job)
+    except asyncio.CancelledError:
+        if job.dropped:
+            job.end("dropped")
+        elif not task.cancelling():
+            job.fail("backend", "generate was cancelled by what it waited for", "CancelledError")
+        raise
     except ModelLostError:
         raise
     except Exception as error:
         job.fail("backend", reason(error), type(error).__name__)
+    finally:
+        job.on_drop = None
 
 
 async def _answer_async(backend: Model, job: Job) -> None:
@@ -232,9 +268,13 @@ async def _answer_async(backend: Model, job: Job) -> None:
     if not isinstance(said, AsyncIterator):
         _take_whole(await said, [job])
         return
-    async for item in said:
-        part = settled(item)
-        note(job, part, time_ns())
-        if job.dropped:
-            break
+    try:
+        async for item in said:
+            part = settled(item)
+            note(job, part, time_ns())
+            if job.dropped:
+                break
+    finally:
+        if isinstance(said, AsyncGenerator):
+            await said.aclose()
     job.end(reason_of(job))

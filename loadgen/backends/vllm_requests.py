@@ -59,31 +59,18 @@ class Requests:
         await serve_async(jobs, 0, self.answer)
 
     async def answer(self, job: Job) -> None:
-        """Ask the engine for one job. A job that is dropped is aborted at once, also while the engine queues it."""
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None
-
-        def dropped() -> None:
-            loop.call_soon_threadsafe(task.cancel)
-
-        job.on_drop = dropped
+        """Ask the engine for one job. Cancelling this aborts the job at once, also while the engine queues it."""
         try:
-            if job.dropped:
-                raise asyncio.CancelledError
+            sampling = self._sampling_of(job)  # before its images are rendered: see _forget
             prompt = await self._prompt(job)
             if prompt is not None:
-                await self._follow(job, prompt)
-        except asyncio.CancelledError:
-            job.end("dropped")
-            raise
+                await self._follow(job, prompt, sampling)
         except Exception as error:
             if self._engine.errored:
                 raise ModelLostError(f"vLLM's engine died: {error}") from error
             if not str(error) and error.__cause__ is not None:  # EngineGenerateError, which says nothing itself
                 raise error.__cause__ from None
             raise
-        finally:
-            job.on_drop = None
 
     async def _prompt(self, job: Job) -> Any:
         """Return the prompt of a job as the engine takes it; None if it is too long, which the job was told then."""
@@ -125,10 +112,10 @@ class Requests:
                 for one in hashes:
                     cache.invalidate(one)
 
-    async def _follow(self, job: Job, prompt: Any) -> None:
+    async def _follow(self, job: Job, prompt: Any, sampling: Any) -> None:
         self._count += 1
         made = None
-        async for output in self._engine.generate(prompt, self._sampling_of(job), str(self._count)):
+        async for output in self._engine.generate(prompt, sampling, str(self._count)):
             at = time_ns()
             made = output.outputs[0]
             ids = list(made.token_ids)

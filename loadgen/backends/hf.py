@@ -67,14 +67,6 @@ class HuggingFace(LocalBackend):
     def serve(self, jobs: Jobs) -> None:
         self._answering(jobs)
 
-    def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> str:
-        """Return the answer to one input, as text."""
-        ids = self.ids_of(input)
-        options = {**self.generation_kwargs, **kwargs}
-        output = self.model.generate(**self._padded([ids]), max_new_tokens=max_out_len, **options)
-        text: str = self.tokenizer.decode(output[0, len(ids):], skip_special_tokens=True)
-        return text
-
     def prepare(self, job: Job) -> Any:
         """Return the prompt of a job as token ids; None if it is too long, which the job was told then."""
         ids = self.ids_of(job.input)

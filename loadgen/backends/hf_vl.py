@@ -58,12 +58,3 @@ class HuggingFaceVL(HuggingFace):
         images = [image for _, several in prompts for image in several]
         return self.processor(text=[text for text, _ in prompts], images=images or None, padding=True,
                               return_tensors="pt").to(self.model.device, self.model.dtype)
-
-    def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> str:
-        """Return the answer to one input, as text."""
-        messages, images = open_images(input)
-        text = self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-        tensors = self._process([(text, images)])
-        output = self.model.generate(**tensors, max_new_tokens=max_out_len, **{**self.generation_kwargs, **kwargs})
-        said: str = self.tokenizer.decode(output[0, tensors["input_ids"].shape[1]:], skip_special_tokens=True)
-        return said

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -11,7 +10,7 @@ from loadgen.backends import generating
 from loadgen.protocols.local.jobs import Jobs
 
 
-class LocalBackend(ABC):
+class LocalBackend:
     """A model in a process of its own. A subclass loads it in `__init__` and answers in `generate`.
 
     A constructor need not take every argument; what it has no argument for can't be asked for. Heavy imports belong
@@ -28,11 +27,12 @@ class LocalBackend(ABC):
     def __init__(self, path: str = "", max_seq_len: int = 2048, tokenizer_only: bool = False,
                  generation_kwargs: Mapping[str, Any] | None = None, model_kwargs: Mapping[str, Any] | None = None,
                  trust_remote_code: bool = False, batch_size: int = 1, max_out_len: int = 128) -> None:
+        if (type(self).generate, type(self).serve) == (LocalBackend.generate, LocalBackend.serve):
+            raise TypeError(f"{type(self).__name__} has no generate")
         self.path, self.max_seq_len, self.tokenizer_only = path, max_seq_len, tokenizer_only
         self.generation_kwargs, self.model_kwargs = dict(generation_kwargs or {}), dict(model_kwargs or {})
         self.trust_remote_code, self.batch_size, self.max_out_len = trust_remote_code, batch_size, max_out_len
 
-    @abstractmethod
     def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
         """Answer `input` with at most `max_out_len` tokens.
 
@@ -42,6 +42,7 @@ class LocalBackend(ABC):
         that has ended), or take an argument `streamer` and call its `put` as transformers does: then each token is
         measured. It may be `async`; then up to `batch_size` requests are answered at a time, each by a call of its own.
         """
+        raise NotImplementedError(f"{type(self).__name__} has no generate")
 
     def adapt(self, input: Any) -> Any:
         """Return an input in the form that `generate` takes."""

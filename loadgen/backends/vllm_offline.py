@@ -87,12 +87,6 @@ class VLLMOffline(LocalBackend):
         options = sampling_options({**self.generation_kwargs, **job.options}, job.limit)
         return SamplingParams(**options, output_kind=RequestOutputKind.DELTA)
 
-    async def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any:
-        """Yield the token ids of an answer as the engine makes them."""
-        job = Job(0, input, max_out_len, kwargs, lambda job, reason, failure: None)
-        async for output in self.engine.generate(self.prompt_of(job), self.sampling_of(job), str(id(job))):
-            yield list(output.outputs[0].token_ids)
-
     def facts(self) -> dict[str, Any]:
         return dict(self._facts)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import io
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -274,6 +276,23 @@ def test_directories_that_hold_something_else(llama: str, llava: str, tmp_path: 
         HuggingFace(str(tmp_path))
     with pytest.raises(UsageError, match="can't be loaded: "):  # there are no weights
         HuggingFace(str(tmp_path), endpoint="completions")
+
+
+def test_a_directory_may_be_below_the_home_of_a_user(llama: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(Path(llama).parent))
+    assert HuggingFace("~/tiny-llama", tokenizer_path="~/tiny-llama").path == llama
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torchvision") is not None, reason="needs a machine without torchvision")
+def test_a_processor_that_needs_torchvision_says_how_to_get_it(llava: str, tmp_path: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        (tmp_path / name).write_text((Path(llava) / name).read_text())
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2_vl"}')
+    for kind, name in (("image", "preprocessor_config.json"), ("video", "video_preprocessor_config.json")):
+        (tmp_path / name).write_text(json.dumps({f"{kind}_processor_type": f"Qwen2VL{kind.title()}Processor",
+                                                 "processor_class": "Qwen2VLProcessor"}))
+    with pytest.raises(UsageError, match=r"needs torchvision.*loadgen\[hf-vl\]"):
+        HuggingFaceVL(str(tmp_path))
 
 
 def test_code_of_the_model_s_own_is_run_only_if_trusted(llama: str, tmp_path: Path) -> None:

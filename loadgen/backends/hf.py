@@ -37,7 +37,7 @@ class HuggingFace(LocalBackend):
                          batch_size, max_out_len)
         self.endpoint, self.batching, self.engine = endpoint, batching, dict(engine or {})
         self._check()
-        loading.need(path)
+        self.path = path = loading.need(path)
         self.tokenizer = self._load_tokenizer(tokenizer_path or path, tokenizer_kwargs or {})
         self.model = loading.load_model(self.kind, path, self.model_kwargs, trust_remote_code, device, dtype)
         self.generation_kwargs = loading.generation_kwargs(self.generation_kwargs)

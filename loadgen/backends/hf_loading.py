@@ -24,8 +24,8 @@ REFUSED: Final[Mapping[str, str]] = {
 }
 
 
-def need(path: str, *modules: str, extra: str = "hf") -> None:
-    """Raise UsageError if a library is missing, with the extra that brings it, or if there is no such model.
+def need(path: str, *modules: str, extra: str = "hf") -> str:
+    """Return the path of a model as libraries take it. Raises UsageError if there is none, or for a missing library.
 
     Nothing is downloaded unless the environment says HF_HUB_OFFLINE=0: a measurement is no time for that.
     """
@@ -40,6 +40,13 @@ def need(path: str, *modules: str, extra: str = "hf") -> None:
         raise UsageError(f"there is no directory {path}: write --path DIR, the directory of weights and tokenizer")
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise UsageError(f"{path} holds no model: there is no config.json in it")
+    return expanded(path)
+
+
+def expanded(path: str) -> str:
+    """Return a path without `~`, which transformers would take for a name of a hub."""
+    folder = Path(path).expanduser()
+    return str(folder) if folder.exists() else path
 
 
 def need_tokenizer(path: str) -> None:
@@ -53,6 +60,7 @@ def load_tokenizer(path: str, kwargs: Mapping[str, Any], trusted: bool, *, chat:
     """Load a tokenizer that pads on the left. Raises UsageError if there is none, or no chat template for `chat`."""
     from transformers import AutoTokenizer
 
+    path = expanded(path)
     need_tokenizer(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, **{"trust_remote_code": trusted, **kwargs,
@@ -72,6 +80,7 @@ def load_processor(path: str, kwargs: Mapping[str, Any], trusted: bool) -> Any:
     """Load the processor of a vision-language model, padding on the left. Raises UsageError if there is none."""
     from transformers import AutoProcessor
 
+    path = expanded(path)
     try:
         processor = AutoProcessor.from_pretrained(path, **{"trust_remote_code": trusted, **kwargs})
     except Exception as error:
@@ -123,6 +132,8 @@ def explained(error: Exception, path: str, trusted: bool, words: str, said: str 
     """
     if not trusted and "trust_remote_code" in str(error):
         return UsageError(f"{path} brings code of its own: add --trust-remote-code if you trust where it comes from")
+    if isinstance(error, ImportError) and "torchvision" in str(error).lower():
+        return UsageError(f"{path} needs torchvision, which is not installed: pip install 'loadgen[hf-vl]'")
     return UsageError(f"{words}: {said or first_line(error)}")
 
 

@@ -28,7 +28,7 @@ class HuggingFaceVL(HuggingFace):
     batchings: ClassVar[tuple[str, ...]] = ("static",)
 
     def _load_tokenizer(self, path: str, kwargs: Mapping[str, Any]) -> Any:
-        loading.need(path, "torch", "transformers", "PIL")
+        loading.need(path, "torch", "transformers", "PIL", extra="hf-vl")
         self.processor = loading.load_processor(path, kwargs, self.trust_remote_code)
         return self.processor.tokenizer
 

@@ -38,7 +38,7 @@ class VLLMOffline(LocalBackend):
                  endpoint: str = "chat", dtype: str = "", engine: Mapping[str, Any] | None = None) -> None:
         super().__init__(path, max_seq_len, tokenizer_only, generation_kwargs, model_kwargs, trust_remote_code,
                          batch_size, max_out_len)
-        loading.need(path, "vllm", extra="vllm")
+        self.path = path = loading.need(path, "vllm", extra="vllm")
         for name, value in SETTINGS.items():
             os.environ.setdefault(name, value)
         self.endpoint = endpoint

@@ -7,8 +7,12 @@ import importlib.util
 import io
 import json
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic_ns, time_ns
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,11 +22,13 @@ pytest.importorskip("transformers", reason="pip install 'loadgen[hf]'")
 
 from loadgen.backends.hf import HuggingFace  # noqa: E402
 from loadgen.backends.hf_batch import Rows, answer_batch  # noqa: E402
+from loadgen.backends.hf_continuous import Continuous, offset_to  # noqa: E402
+from loadgen.backends.hf_loading import check_streamed  # noqa: E402
 from loadgen.backends.hf_vl import HuggingFaceVL  # noqa: E402
-from loadgen.protocols.local.jobs import Job  # noqa: E402
+from loadgen.protocols.local.jobs import Job, Jobs  # noqa: E402
 from loadgen.types import ABSENT, UsageError  # noqa: E402
 from tests.runs import Run, loadgen  # noqa: E402
-from tests.test_local_generating import Ended, decoded, served  # noqa: E402
+from tests.test_local_generating import Ended, decoded, served, wait_for  # noqa: E402
 from tests.tiny_models import IMAGE_TOKENS, make_llama, make_llava  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
@@ -104,17 +110,20 @@ def test_the_rows_of_a_batch_end_each_at_its_own_length(hf: HuggingFace) -> None
     assert made[1].stamps[2] == made[0].stamps[2]
 
 
-def test_a_row_ends_at_its_end_of_sequence_token(hf: HuggingFace) -> None:
+@pytest.mark.parametrize("place", ["model", "request"])
+def test_a_row_ends_at_its_end_of_sequence_token(hf: HuggingFace, place: str) -> None:
     free = bare(hf, PROMPTS[1], 20)
     stop = free[4]
     at = free.index(stop) + 1
-    before, hf.stops = hf.stops, frozenset([stop])
-    hf.model.generation_config.eos_token_id, known = stop, hf.model.generation_config.eos_token_id
+    known = hf.model.generation_config.eos_token_id
+    option = {"eos_token_id": stop} if place == "request" else {}
     try:
-        ends = served(hf, PROMPTS, 20, {"ignore_eos": False})
-        forced = served(hf, PROMPTS, 20)
+        if place == "model":
+            hf.model.generation_config.eos_token_id = stop
+        ends = served(hf, PROMPTS, 20, {"ignore_eos": False, **option})
+        forced = served(hf, PROMPTS, 20, option)
     finally:
-        hf.stops, hf.model.generation_config.eos_token_id = before, known
+        hf.model.generation_config.eos_token_id = known
     job, reason, failure = ends[1]
     assert (job.ids, reason, failure) == (free[:at], "stop", None)
     assert len(job.stamps) == at == job.usage
@@ -146,6 +155,26 @@ def test_options_are_those_of_generate_and_a_wrong_one_fails_its_request(hf: Hug
     torch.manual_seed(1)
     ((one, _, failure),) = served(hf, PROMPTS[:1], 12, {"do_sample": True, "temperature": 5.0})
     assert failure is None and one.ids != bare(hf, PROMPTS[0], 12, min_new_tokens=12)
+    for name, value, words in (("num_beams", 4, "beam search"), ("max_new_tokens", 8, "--output-tokens"),
+                               ("num_return_sequences", 2, "asked once"), ("prompt_lookup_num_tokens", 3, "assisted"),
+                               ("stopping_criteria", [], "of loadgen's own")):
+        ((_, _, refused),) = served(hf, PROMPTS[:1], 12, {name: value})
+        assert refused is not None and refused.detail.startswith(f"{name}: ") and words in refused.detail
+
+
+def test_a_request_with_a_temperature_of_0_is_greedy_where_the_model_samples(llama: str, hf: HuggingFace) -> None:
+    sampling = HuggingFace(llama, generation_kwargs={"do_sample": True, "temperature": 5.0})
+    ((job, _, failure),) = served(sampling, PROMPTS[:1], 12, {"temperature": 0})
+    assert failure is None and job.ids == bare(hf, PROMPTS[0], 12, min_new_tokens=12)
+
+
+def test_what_waited_for_another_group_of_its_batch_waited_in_the_queue(hf: HuggingFace) -> None:
+    ended, order = Ended(), []
+    jobs = [Job(number, "x", 4, {"repetition_penalty": 1.0 + number}, ended) for number in range(3)]
+    jobs[0]._ended = lambda job, reason, failure: (order.append(monotonic_ns()), jobs[1].drop())
+    answer_batch(hf, jobs)
+    assert jobs[2].began > order[0] and jobs[2].server["server_queue"] == jobs[2].began - jobs[2].received
+    assert [(job.number, reason) for job, reason, _ in ended.all] == [(1, "dropped"), (2, "length")]
 
 
 def test_plain_texts_and_ids(llama: str, hf: HuggingFace) -> None:
@@ -188,10 +217,118 @@ def test_continuous_batching_stamps_each_token(llama: str, hf: HuggingFace) -> N
         assert (failure, reason) == (None, "length"), failure
         assert len(job.ids) == len(job.stamps) == job.usage == 10
         assert list(job.stamps) == sorted(job.stamps)
-        assert job.server["server_queue"] >= 0
+        assert job.received + job.server["server_queue"] < job.stamps[0] - offset_to(time_ns, monotonic_ns)
     assert ends[0][0].ids == bare(hf, PROMPTS[0], 10)
-    (long,) = served(continuous, ["word " * 5000], 8)
-    assert long[2] is not None and long[2].kind == "too_long"
+    assert continuous.facts()["max_seq_len"] == 512
+    long, short = served(continuous, ["word " * 600, "x"], 8)  # the model takes it, its cache does not
+    assert long[2] is not None and long[2].kind == "too_long" and "512 of the cache (--engine" in long[2].detail
+    assert short[2] is None and len(short[0].ids) == 8
+
+
+def test_continuous_batching_has_the_model_s_length_where_its_cache_has_more(llama: str) -> None:
+    continuous = HuggingFace(llama, batching="continuous", max_seq_len=100, engine={"num_blocks": 16, "page_size": 32})
+    assert continuous.facts()["max_seq_len"] == 100
+    ((_, _, failure),) = served(continuous, ["word " * 200], 8)
+    assert failure is not None and "100 of the model (--max-seq-len)" in failure.detail
+
+
+def test_a_request_that_continuous_batching_began_again_has_no_stamps_to_tell(llama: str) -> None:
+    """Both fit the cache alone, and not together: transformers throws one out, with the instants of its tokens."""
+    continuous = HuggingFace(llama, batching="continuous", engine={"num_blocks": 4, "page_size": 32})
+    ends = served(continuous, [[5] * 20, [6] * 20], 80)
+    full = [failure for _, _, failure in ends if failure is not None]
+    assert [failure.type for failure in full] == ["CacheFull"] and "--engine num_blocks" in full[0].detail
+    (whole,) = [job for job, _, failure in ends if failure is None]
+    assert len(whole.ids) == len(whole.stamps) == 80
+
+
+def test_options_of_a_request_with_continuous_batching(llama: str, hf: HuggingFace) -> None:
+    continuous = HuggingFace(llama, batching="continuous", generation_kwargs={"ignore_eos": False},
+                             engine={"num_blocks": 16, "page_size": 32})
+    free = bare(hf, PROMPTS[1], 20)
+    jobs = [{"eos_token_id": free[4]}, {"ignore_eos": True, "eos_token_id": free[4]}, {"temperature": 0},
+            {"top_p": 0.4}]
+    ended, queue = Ended(), Jobs()
+    for number, options in enumerate(jobs):
+        queue.put(Job(number, PROMPTS[1], 20, options, ended))
+    closing = threading.Thread(target=lambda: (wait_for(lambda: len(ended.all) == len(jobs)), queue.close()))
+    closing.start()
+    continuous.serve(queue)
+    closing.join()
+    stopped, forced, greedy, refused = sorted(ended.all, key=lambda end: end[0].number)
+    assert (stopped[0].ids, stopped[1]) == (free[:free.index(free[4]) + 1], "stop")
+    assert (len(forced[0].ids), forced[1], greedy[2]) == (20, "length", None)
+    assert refused[2] is not None and refused[2].detail.startswith("top_p: continuous batching samples all")
+
+
+@dataclass
+class Manager:
+    """As transformers' manager of continuous batching: it ends when `results` are gone, but for what it left behind."""
+
+    results: list[Any]
+    left: list[Any] = field(default_factory=list)
+    generation_config: Any = field(default_factory=lambda: SimpleNamespace(eos_token_id=2))
+    cancelled: list[str] = field(default_factory=list)
+    added: Callable[[], None] = lambda: None
+
+    def start(self) -> None: ...
+    def stop(self, hard_stop: bool) -> None: ...
+
+    def is_running(self) -> bool:
+        return bool(self.results)
+
+    def get_result(self, timeout: float) -> Any:
+        there = self.results or self.left
+        return there.pop(0) if there else None
+
+    def add_request(self, ids: list[int], request_id: str, **kwargs: Any) -> str:
+        self.added()
+        return request_id
+
+    def cancel_request(self, request_id: str) -> None:
+        self.cancelled.append(request_id)
+
+
+def backend_of(manager: Manager) -> Any:
+    return SimpleNamespace(model=manager, generation_kwargs={}, engine={}, prepare=lambda job: [1])
+
+
+def test_a_request_that_nobody_waits_for_leaves_continuous_batching_at_once() -> None:
+    manager, ended = Manager([]), Ended()
+    continuous = Continuous(backend_of(manager), manager)
+    first, second = Job(0, "x", 4, {}, ended), Job(1, "x", 4, {}, ended)
+    continuous._begin(first)
+    first.drop()
+    manager.added = second.drop  # while it is handed over: nobody was told
+    continuous._begin(second)
+    assert manager.cancelled == ["0", "1"] and [reason for _, reason, _ in ended.all] == ["dropped"] * 2
+
+
+def test_what_a_dead_manager_left_behind_is_told() -> None:
+    """The text of what it died of, first of all."""
+    def failed(name: str) -> Any:
+        return SimpleNamespace(request_id=name, error="CUDA out of memory", is_finished=lambda: True)
+
+    manager, ended = Manager([failed("0")], left=[failed("1"), failed("2")]), Ended()
+    continuous = Continuous(backend_of(manager), manager)
+    for number in range(4):
+        continuous._begin(Job(number, "x", 4, {}, ended))
+    continuous._collect()
+    details = [failure.detail for _, _, failure in ended.all if failure is not None]
+    assert details[:3] == ["CUDA out of memory"] * 3 and "model.log" in details[3]
+
+
+def test_a_switch_of_threads_between_two_readings_shifts_no_clock() -> None:
+    own = iter([0, 900, 1000, 1010, 2000, 2900, 3000, 3300, 4000, 4500])
+    there = iter([90_000, 101_005, 1, 1, 1])
+    assert offset_to(lambda: next(there), lambda: next(own)) == 100_000
+
+
+def test_tokens_that_transformers_hands_out_late_are_refused() -> None:
+    check_streamed(torch.device("cpu"))
+    check_streamed(torch.device("cuda"))
+    with pytest.raises(UsageError, match="one step late"):
+        check_streamed(torch.device("mps"))
 
 
 # Vision-language models.
@@ -253,7 +390,9 @@ models = [dict(attr="local", type=HuggingFacewithChatTemplate, abbr="tiny", path
     ({"dtype": "int3"}, "unknown dtype"), ({"batching": "dynamic"}, "no dynamic batching"),
     ({"engine": {"num_blocks": 3}}, "--batching continuous"), ({"tokenizer_only": True}, "loads no model"),
     ({"batching": "continuous", "engine": {"nonsense": 3}}, "nonsense"),
-    ({"generation_kwargs": {"num_beams": 4}}, "beam search"), ({"generation_kwargs": {"max_new_tokens": 4}}, "length"),
+    ({"generation_kwargs": {"num_beams": 4}}, "beam search"), ({"generation_kwargs": {"max_new_tokens": 1}}, "length"),
+    ({"generation_kwargs": {"prompt_lookup_num_tokens": 3}}, "assisted"),
+    ({"batching": "continuous", "engine": {"page_size": 1}}, "page_size"),
 ])
 def test_arguments_that_can_not_be(llama: str, arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
@@ -345,3 +484,8 @@ def test_a_run_of_hf_vl_from_the_command_line(llava: str, tmp_path: Path) -> Non
 def test_texts_with_images_are_refused_for_a_text_model(llama: str, tmp_path: Path) -> None:
     result = run(tmp_path / "run", "--backend", "hf", "--path", llama, "--images", "synthetic:64x48")
     assert result.code == 2 and "hf takes no images: write --backend hf-vl" in result.err
+
+
+def test_an_option_that_measuring_forbids_is_refused_before_the_run(llama: str, tmp_path: Path) -> None:
+    result = run(tmp_path / "run", "--backend", "hf", "--path", llama, "--body", "num_beams=4")
+    assert result.code == 2 and "num_beams: beam search" in result.err, result.err

@@ -38,11 +38,11 @@ def serve(backend: Model, jobs: Jobs) -> None:
             answer(backend, taken_up(group))
 
 
-def alike(batch: Sequence[Job]) -> Iterable[list[Job]]:
-    """Part a batch into those that one call of `generate` can be asked for: equal limits, equal options."""
+def alike(batch: Sequence[Job], *, limits: bool = True) -> Iterable[list[Job]]:
+    """Part a batch into those that one call of `generate` can be asked for: equal `limits`, equal options."""
     groups: dict[tuple[int, str], list[Job]] = {}
     for job in batch:
-        groups.setdefault((job.limit, json.dumps(job.options, sort_keys=True)), []).append(job)
+        groups.setdefault((job.limit if limits else 0, json.dumps(job.options, sort_keys=True)), []).append(job)
     return groups.values()
 
 

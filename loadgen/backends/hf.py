@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from loadgen.backends import hf_loading as loading
+from loadgen.backends import hf_options as options
 from loadgen.backends.local import LocalBackend
 from loadgen.protocols.local.jobs import Job, Jobs
 from loadgen.types import UsageError
@@ -36,21 +37,28 @@ class HuggingFace(LocalBackend):
         super().__init__(path, max_seq_len, tokenizer_only, generation_kwargs, model_kwargs, trust_remote_code,
                          batch_size, max_out_len)
         self.endpoint, self.batching, self.engine = endpoint, batching, dict(engine or {})
+        self.generation_kwargs = options.generation_kwargs(self.generation_kwargs)
         self._check()
         self.path = path = loading.need(path)
         self.tokenizer = self._load_tokenizer(tokenizer_path or path, tokenizer_kwargs or {})
         self.model = loading.load_model(self.kind, path, self.model_kwargs, trust_remote_code, device, dtype)
-        self.generation_kwargs = loading.generation_kwargs(self.generation_kwargs)
-        self.max_seq_len = max_seq_len or loading.context_of(self.model)
-        self.stops = loading.stops_of(self.model)
+        self.max_seq_len, self.bound = max_seq_len or loading.context_of(self.model), loading.MODEL
+        self._answering = self._continuous() if batching == "continuous" else self._static()
+
+    def _static(self) -> Callable[[Jobs], None]:
         from loadgen.backends.hf_batch import serve_static  # brings torch
 
-        self._answering: Callable[[Jobs], None] = partial(serve_static, self)
-        if batching == "continuous":
-            from loadgen.backends.hf_continuous import Continuous, make_manager
+        loading.check_streamed(self.model.device)
+        return partial(serve_static, self)
 
-            manager = make_manager(self.model, self.generation_kwargs, self.engine, batch_size)
-            self._answering = Continuous(self, manager).serve
+    def _continuous(self) -> Callable[[Jobs], None]:
+        from loadgen.backends.hf_continuous import Continuous, make_manager, room_of
+
+        manager = make_manager(self.model, self.generation_kwargs, self.engine, self.batch_size)
+        room = room_of(manager, self.max_seq_len)
+        if room != self.max_seq_len:
+            self.max_seq_len, self.bound = room, loading.CACHE
+        return Continuous(self, manager).serve
 
     def _check(self) -> None:
         """Refuse arguments that don't go together. Raises UsageError."""
@@ -71,7 +79,7 @@ class HuggingFace(LocalBackend):
         """Return the prompt of a job as token ids; None if it is too long, which the job was told then."""
         ids = self.ids_of(job.input)
         job.input_tokens = len(ids)
-        return ids if loading.fits(job, self.max_seq_len) else None
+        return ids if loading.fits(job, self.max_seq_len, self.bound) else None
 
     def ids_of(self, input: Any) -> list[int]:
         """Return the token ids of a prompt."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from time import time_ns
 from typing import Any, Protocol
@@ -10,6 +9,8 @@ from typing import Any, Protocol
 import torch
 
 from loadgen.backends.errors import reason
+from loadgen.backends.generating import alike, taken_up
+from loadgen.backends.hf_options import asked_of
 from loadgen.protocols.local.jobs import Job, Jobs
 
 
@@ -21,7 +22,6 @@ class Model(Protocol):
 
     model: Any
     batch_size: int
-    stops: frozenset[int]
     generation_kwargs: dict[str, Any]
 
     def prepare(self, job: Job) -> Any: ...
@@ -80,13 +80,15 @@ def serve_static(backend: Model, jobs: Jobs) -> None:
 
 def answer_batch(backend: Model, jobs: Sequence[Job]) -> None:
     """Answer some jobs together, as far as they ask the same of `generate`."""
-    for group in _prepared(backend, jobs):
-        _answer(backend, group)
+    for group in alike(jobs, limits=False):
+        prepared = _prepared(backend, taken_up(group))
+        if prepared:
+            _answer(backend, prepared)
 
 
-def _prepared(backend: Model, jobs: Sequence[Job]) -> Sequence[list[tuple[Job, Any]]]:
-    """Prepare each job; returns those that can be answered, by what they ask of `generate`."""
-    groups: dict[str, list[tuple[Job, Any]]] = {}
+def _prepared(backend: Model, jobs: Sequence[Job]) -> list[tuple[Job, Any]]:
+    """Prepare each job; returns those that can be answered."""
+    found = []
     for job in jobs:
         try:
             prompt = backend.prepare(job)
@@ -94,8 +96,8 @@ def _prepared(backend: Model, jobs: Sequence[Job]) -> Sequence[list[tuple[Job, A
             job.fail("backend", reason(error), type(error).__name__)
             continue
         if prompt is not None:
-            groups.setdefault(json.dumps(job.options, sort_keys=True), []).append((job, prompt))
-    return list(groups.values())
+            found.append((job, prompt))
+    return found
 
 
 def _answer(backend: Model, group: Sequence[tuple[Job, Any]]) -> None:
@@ -111,19 +113,17 @@ def _answer(backend: Model, group: Sequence[tuple[Job, Any]]) -> None:
 
 
 def _generate(backend: Model, jobs: Sequence[Job], tensors: Any) -> None:
-    options = {**backend.generation_kwargs, **jobs[0].options}
-    forced, limit = options.pop("ignore_eos", True), max(job.limit for job in jobs)
-    if forced:
-        options["min_new_tokens"] = limit
-    prompt = tensors["input_ids"].shape[1]
-    rows = Rows(jobs, frozenset() if forced else backend.stops, prompt, backend.model.device)
+    asked = asked_of(backend.model.generation_config, backend.generation_kwargs, jobs[0].options)
+    limit, prompt = max(job.limit for job in jobs), tensors["input_ids"].shape[1]
+    length = {"min_new_tokens": limit} if asked.forced else {}
+    rows = Rows(jobs, asked.stops, prompt, backend.model.device)
     with torch.inference_mode():
-        output = backend.model.generate(**tensors, max_new_tokens=limit, streamer=rows, stopping_criteria=[rows],
-                                        **options)
+        output = backend.model.generate(**tensors, **{**asked.options, **length}, max_new_tokens=limit, streamer=rows,
+                                        stopping_criteria=[rows])
     made = output[:, prompt:].tolist()
     for job, ids in zip(jobs, made, strict=True):
-        job.usage = _length(ids[:job.limit], frozenset() if forced else backend.stops)
-        job.end("stop" if not forced and job.ids and job.ids[-1] in backend.stops else "length")
+        job.usage = _length(ids[:job.limit], asked.stops)
+        job.end("stop" if job.ids and job.ids[-1] in asked.stops else "length")
 
 
 def _length(ids: Sequence[int], stops: frozenset[int]) -> int:

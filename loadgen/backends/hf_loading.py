@@ -15,15 +15,9 @@ from loadgen.types import UsageError
 
 DTYPES: Final = ("bfloat16", "float16", "float32", "auto")
 TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
-REFUSED: Final[Mapping[str, str]] = {
-    "max_new_tokens": "the length of answers is --output-tokens (max_out_len in a config file): leave it out",
-    "max_length": "the length of answers is --output-tokens (max_out_len in a config file): leave it out",
-    "streamer": "tokens are stamped by a streamer of loadgen's own: leave it out",
-    "num_beams": "beam search has no tokens until its end: leave it out",
-    "num_return_sequences": "each prompt is asked once: give --requests a multiple of the prompts instead",
-}
-
-
+MODEL: Final = "the model (--max-seq-len)"
+CACHE: Final = "the cache (--engine num_blocks)"
+"""What sets how many tokens fit."""
 def need(path: str, *modules: str, extra: str = "hf") -> str:
     """Return the path of a model as libraries take it. Raises UsageError if there is none, or for a missing library.
 
@@ -159,31 +153,20 @@ def device_of(name: str) -> str:
     return name
 
 
-def generation_kwargs(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments of `generate`: a temperature of 0 is greedy. Raises UsageError for those that measuring forbids.
-    """
-    for name, reason in REFUSED.items():
-        if given.get(name) not in (None, 1):
-            raise UsageError(f"generation_kwargs.{name}: {reason}")
-    kept = {name: value for name, value in given.items() if name not in REFUSED and value is not None}
-    if kept.get("temperature") == 0:
-        del kept["temperature"]
-        kept["do_sample"] = False
-    return kept
+def check_streamed(device: Any) -> None:
+    """Raise UsageError for a device on which transformers hands tokens out later than it has them."""
+    from transformers.generation import utils
+
+    deferred = getattr(utils, "DeferredStopCheck", None)
+    if deferred is not None and deferred.is_supported(device, None, False, False):
+        raise UsageError(f"on {device.type} transformers hands each token out one step late, so its instant can't be "
+                         "told: --batching continuous, or another --device")
 
 
 def context_of(model: Any) -> int:
     """Return the most tokens that a model takes, prompt and answer together; 0 if it does not say."""
     config = model.config.get_text_config()
     return int(getattr(config, "max_position_embeddings", 0) or 0)
-
-
-def stops_of(model: Any) -> frozenset[int]:
-    """Return the ids that end an answer, as `generate` takes them."""
-    ids = model.generation_config.eos_token_id
-    if ids is None:
-        return frozenset()
-    return frozenset([ids] if isinstance(ids, int) else ids)
 
 
 def ids_of(tokenizer: Any, input: Any, *, chat: bool) -> list[int]:
@@ -208,11 +191,11 @@ def _has_image(message: Mapping[str, Any]) -> bool:
     return isinstance(content, list) and any(part.get("type") in ("image", "image_url") for part in content)
 
 
-def fits(job: Job, most: int) -> bool:
-    """Say whether a job's prompt and answer fit; fails the job with the numbers if not."""
+def fits(job: Job, most: int, bound: str = MODEL) -> bool:
+    """Say whether a job's prompt and answer fit; fails the job with the numbers, and what sets them, if not."""
     if most and job.input_tokens + job.limit > most:
         job.fail("too_long", f"a prompt of {job.input_tokens:,} tokens and an answer of {job.limit:,} don't fit the "
-                             f"{most:,} of the model (--max-seq-len)")
+                             f"{most:,} of {bound}")
         return False
     return True
 

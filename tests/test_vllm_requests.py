@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.backends.generating import ModelLostError
+from loadgen.backends.tasks import ModelLostError
 from loadgen.backends.vllm_requests import Requests, sampling_options
 from loadgen.protocols.local.jobs import Job, Jobs
 from loadgen.types import ABSENT, Failure

@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from time import time_ns
 from typing import Any, Protocol
 
 from loadgen.backends.errors import reason
+from loadgen.backends.tasks import serve_async
 from loadgen.protocols.local.jobs import Job, Jobs
-
-
-class ModelLostError(Exception):
-    """The model can't answer anything any more: its process has no reason to live on."""
 
 
 class Model(Protocol):
@@ -195,71 +192,6 @@ class Streamer:
 
     def end(self) -> None:
         """Nothing more comes."""
-
-
-async def serve_async(jobs: Jobs, most: int, answer: Callable[[Job], Awaitable[None]]) -> None:
-    """Run `answer` for each job as it comes, at most `most` at a time (0: any number), until the queue is closed.
-
-    A failure of `answer` is that of its job, but for ModelLostError, which is raised.
-    """
-    loop, changed = asyncio.get_running_loop(), asyncio.Event()
-
-    def wake() -> None:
-        loop.call_soon_threadsafe(changed.set)
-
-    jobs.listen(wake)
-    running: set[asyncio.Task[None]] = set()
-    lost: list[BaseException] = []
-
-    def ended(task: asyncio.Task[None]) -> None:
-        running.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            lost.append(error)
-        changed.set()
-
-    while not jobs.closed and not lost:
-        changed.clear()
-        for job in jobs.take(most - len(running) if most else 1 << 30, wait=False):
-            task = asyncio.ensure_future(_guarded(answer, job))
-            running.add(task)
-            task.add_done_callback(ended)
-        await changed.wait()
-    jobs.listen(lambda: None)
-    for task in running:
-        task.cancel()
-    if lost:
-        raise lost[0]
-
-
-async def _guarded(answer: Callable[[Job], Awaitable[None]], job: Job) -> None:
-    """Answer a job, until nobody waits for it any more.
-
-    A job that is cancelled since its model is lost, or since the run is over, is left without an end: it had none.
-    """
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None
-
-    def dropped() -> None:
-        loop.call_soon_threadsafe(task.cancel)
-
-    job.on_drop = dropped
-    try:
-        if job.dropped:
-            job.end("dropped")
-        else:
-            await answer(job)
-    except asyncio.CancelledError:
-        if job.dropped:
-            job.end("dropped")
-        elif not task.cancelling():
-            job.fail("backend", "generate was cancelled by what it waited for", "CancelledError")
-        raise
-    except ModelLostError:
-        raise
-    except Exception as error:
-        job.fail("backend", reason(error), type(error).__name__)
-    finally:
-        job.on_drop = None
 
 
 async def _answer_async(backend: Model, job: Job) -> None:

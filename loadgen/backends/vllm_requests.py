@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic_ns, time_ns
 from typing import Any, Final, Protocol
 
-from loadgen.backends.generating import ModelLostError, serve_async
 from loadgen.backends.hf_loading import fits
+from loadgen.backends.tasks import ModelLostError, serve_async
 from loadgen.protocols.local.jobs import Job, Jobs
 
 _SECOND = 1_000_000_000

@@ -36,6 +36,7 @@ def test_a_good_run_is_valid() -> None:
 @pytest.mark.parametrize(("name", "holds", "fails", "words"), [
     ("lag", {"lag_p99": 2 * MS}, {"lag_p99": 2 * MS + 1}, "--senders 4"),
     ("lag", {"lag_p99": MS, "median_wait": None}, {"lag_p99": MS + 1, "median_wait": 50 * MS}, "--senders 4"),
+    ("lag", {"local": True}, {"lag_p99": 9 * MS, "local": True}, "fewer threads of the model"),
     ("lag", {"earliest_lag": 0}, {"earliest_lag": -1}, "before it was due"),
     ("lag", {"closed_loop": True, "lag_p99": S}, {"lag_p99": S, "starved": 3}, "3 were not ready"),
     ("schedule", {"planned": -1}, {"tried": 999}, "sender_lost"),

@@ -27,6 +27,7 @@ class Evidence:
     stream: bool = True
     rate: float = 0.0  # as planned
     kernel_stamps: bool = True
+    local: bool = False  # a model on this machine, in a process of its own
     senders: int = 1
     planned: int = ABSENT
     offered: int = 0
@@ -91,17 +92,18 @@ def evidence(recorder: Recorder, plan: Mapping[str, Any], interrupted: bool = Fa
 
     Without `whole`, as often as a live view needs it, the steady state and the gates are left out.
     """
-    load, judgement = plan.get("load", {}), plan.get("judgement", {})
+    load, judgement, resolved = (plan.get(name, {}) for name in ("load", "judgement", "resolved"))
     stream = bool(plan.get("target", {}).get("stream", True))
     begin, end = span(recorder, interrupted or bool(aborted))
     steady_end = end if recorder.window.length != ABSENT else max(begin, recorder.last_due)
     return Evidence(
         closed_loop=bool(load.get("concurrency", 0)), stream=stream, rate=float(load.get("rate", 0.0)),
-        kernel_stamps=uses_kernel_stamps(recorder), planned=ABSENT if aborted else recorder.window.count,
+        kernel_stamps=uses_kernel_stamps(recorder), local=resolved.get("stamps") == "model",
+        planned=ABSENT if aborted else recorder.window.count,
         length=end - begin, steady=steadiness(recorder, begin, steady_end) if whole else Steady(),
         gates=decide_all(recorder, begin, end, stream) if whole else (),
         precision=float(judgement.get("precision", 0.05)), lax=bool(judgement.get("lax", False)),
-        forcible=plan.get("resolved", {}).get("length") != "not forcible", interrupted=interrupted, aborted=aborted,
+        forcible=resolved.get("length") != "not forcible", interrupted=interrupted, aborted=aborted,
         **_counts(recorder), **_client(recorder), **_latencies(recorder, stream))
 
 

@@ -17,8 +17,11 @@ LENGTH_TOLERANCE: Final = 0.1
 CLOSED: Final = "closed loop"
 
 
-def _more_senders(evidence: Evidence) -> str:
-    return f"more senders (--senders {2 * evidence.senders}), a lower --rate, or a quieter machine"
+def _more_room(evidence: Evidence) -> str:
+    """Say what gives the client more of the machine; a local model has one sender, and takes the processors itself."""
+    if evidence.local:
+        return "a quieter machine, or fewer threads of the model (OMP_NUM_THREADS)"
+    return f"more senders (--senders {2 * evidence.senders}), or a quieter machine"
 
 
 def lag(evidence: Evidence) -> Check:
@@ -29,7 +32,7 @@ def lag(evidence: Evidence) -> Check:
     if evidence.earliest_lag < 0:
         return Check("lag", False, evidence.earliest_lag, 0, "ns",
                      "a request was sent before it was due: the clock moved, or this is a bug worth reporting")
-    late = f"requests were sent late: {_more_senders(evidence)}"
+    late = f"requests were sent late: a lower --rate, {_more_room(evidence)}"
     if evidence.starved:
         late += f"; {evidence.starved:,} were not ready when due: shorter --input-tokens or ready --prompts cost less"
     return Check("lag", evidence.lag_p99 <= limit, evidence.lag_p99, limit, "ns", late)
@@ -47,7 +50,7 @@ def schedule(evidence: Evidence) -> Check:
 
 def receive(evidence: Evidence) -> Check:
     """Tokens were stamped when they came: by coalesced reads with kernel stamps, by receive_lag without."""
-    remedy = (f"tokens were read late: more senders (--senders {2 * evidence.senders}) or a quieter machine")
+    remedy = f"tokens were read late: {_more_room(evidence)}"
     if evidence.kernel_stamps:
         return Check("coalesced", evidence.coalesced <= MOST_COALESCED, evidence.coalesced, MOST_COALESCED, "share",
                      f"{remedy}; if the server itself sends several events in one packet, its gaps can't be told apart")

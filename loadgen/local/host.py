@@ -146,7 +146,8 @@ class Host:
         over.wait()
         job, failure = seen[0]
         if failure is not None:
-            return f"{failure.type}: {failure.detail}" if failure.type else failure.detail, None
+            kind = "" if failure.type in ("", UsageError.__name__) else f"{failure.type}: "
+            return kind + failure.detail, None
         return "", bool(job.ids or job.pieces) if job.stamps else None
 
     def _facts(self) -> dict[str, Any]:

@@ -188,15 +188,16 @@ def test_plain_texts_and_ids(llama: str, hf: HuggingFace) -> None:
 
 
 def test_memory_that_runs_out_fails_the_batch_and_not_the_next(hf: HuggingFace) -> None:
-    def no_room(**kwargs: Any) -> Any:
-        raise torch.OutOfMemoryError("tried to allocate 80 GiB")
+    def generate(**kwargs: Any) -> Any:
+        if len(kwargs["input_ids"]) > 1:
+            raise torch.OutOfMemoryError("tried to allocate 80 GiB")
+        return hf.model.generate(**kwargs)
 
     class Full(HuggingFace):
         def __init__(self) -> None:
-            self.__dict__.update(hf.__dict__)
-
-        def tensors_of(self, group: Any) -> Any:
-            return no_room() if len(group) > 1 else super().tensors_of(group)
+            small = SimpleNamespace(generation_config=hf.model.generation_config, device=hf.model.device,
+                                    generate=generate)
+            self.__dict__.update(hf.__dict__, model=small)
 
     full = Full()
     ended = Ended()
@@ -355,6 +356,13 @@ def test_an_image_that_can_not_be_read_is_named_and_fails_alone(llava: str) -> N
     assert bad[2] is not None and "image 2 of the request (data:image/png;base64,AAAA) can't be read" in bad[2].detail
     assert web[2] is not None and "fetches nothing" in web[2].detail
     assert good[2] is None
+
+
+def test_a_prompt_that_the_processor_refuses_fails_alone(llava: str) -> None:
+    marked = [{"role": "user", "content": "the mark <image> and no image"}]
+    bad, good = served(HuggingFaceVL(llava, batch_size=2), [marked, asked(picture((9, 9, 9)))], 4)
+    assert bad[2] is not None and bad[2].kind == "backend"
+    assert good[2] is None and len(good[0].ids) == 4
 
 
 def test_a_prompt_with_images_that_does_not_fit_is_refused_alone(llava: str) -> None:

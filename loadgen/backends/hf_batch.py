@@ -101,8 +101,17 @@ def _prepared(backend: Model, jobs: Sequence[Job]) -> list[tuple[Job, Any]]:
 
 
 def _answer(backend: Model, group: Sequence[tuple[Job, Any]]) -> None:
+    """Answer some prepared jobs with one `generate`; one by one where their prompts can't be put together."""
     try:
         jobs, tensors = backend.tensors_of(group)
+    except Exception as error:
+        if len(group) == 1:
+            group[0][0].fail("backend", reason(error), type(error).__name__)
+        else:  # an image that a processor refuses, say
+            for one in group:
+                _answer(backend, [one])
+        return
+    try:
         if jobs:
             _generate(backend, jobs, tensors)
     except Exception as error:  # out of memory, say: these requests fail, and the next may fit

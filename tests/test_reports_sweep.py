@@ -11,6 +11,7 @@ from inert import HOSTILE, assert_inert
 from loadgen.capacity import UNJUDGED, Answer, Sweep
 from loadgen.capacity.across import across
 from loadgen.reports import sweep_markdown, sweep_text, sweep_words
+from loadgen.reports.markdown import code
 from sweep_samples import ANSWER, SLO, cell
 
 EVIL = "\x1b[31m|evil|</td><script>alert(1)</script>\n# head `x` \u202e\x00"
@@ -97,8 +98,9 @@ def test_what_lax_lets_pass_is_said_to_be_undecided() -> None:
 def test_foreign_text_is_made_safe() -> None:
     text = sweep_text.render(hostile())
     assert not any(sign in text for sign in "\x1b\x00\u202e")
-    page = sweep_markdown.render(hostile())
-    assert "<script>" not in page and "\x1b" not in page
+    page, command = sweep_markdown.render(hostile()), code(hostile().resume)
+    assert command in page  # as it is, to be copied
+    assert "<script>" not in page.replace(command, "") and "\x1b" not in page
     rows = [line for line in page.splitlines() if line.startswith("|")]
     assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
 

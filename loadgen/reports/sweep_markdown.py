@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from loadgen.capacity import Sweep
 from loadgen.reports import sweep_words as words
-from loadgen.reports.markdown import bullet, escape
+from loadgen.reports.markdown import bullet, code, escape
 from loadgen.reports.sweep_text import cells_of
 
 
@@ -15,7 +15,7 @@ def render(sweep: Sweep) -> str:
     word, meaning = words.headline(sweep)
     parts = [f"**{word}**: {escape(meaning)}", *map(bullet, _said(sweep)), "", *_table(sweep)]
     if sweep.resume:
-        parts += ["", f"Go on with {escape(sweep.resume)}"]
+        parts += ["", f"Go on with {code(sweep.resume)}"]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -25,7 +25,7 @@ def _said(sweep: Sweep) -> Iterator[str]:
         yield from one.notes
     yield from words.sizings(sweep)
     for statistic in sweep.across:
-        yield f"{statistic.name} {words.across(statistic)} over {len(statistic.values) + statistic.missing} runs"
+        yield f"{statistic.name} {words.across(statistic)} over {statistic.runs} runs"
 
 
 def _table(sweep: Sweep) -> Iterator[str]:

@@ -112,13 +112,16 @@ def test_logs_are_written_anew_as_a_whole_or_stay_as_they_are(tmp_path: Path, ro
     values.record(np.asarray([5, 6]))
     writer.write_interval("ttft", values, 0, 10**9)
     writer.write_interval("ttft", values, 10**9, 2 * 10**9)
+    writer.write_interval("itl", values, 10**9, 2 * 10**9)
     old = RunReader(tmp_path / "run").logs()["ttft"]
     disk.room = room
     try:
         writer.rewrite_intervals([("ttft", values, 0, 10**9)])
     except StorageFull as error:
         assert error.path.name == "ttft.hlog.part"
-    new = RunReader(tmp_path / "run").logs()["ttft"]
+    logs = RunReader(tmp_path / "run").logs()
+    assert set(logs) == ({"ttft", "itl"} if room == 0 else {"ttft"})
+    new = logs["ttft"]
     assert new == (old if room == 0 else "".join(old.splitlines(keepends=True)[:-1]))
     assert not list((tmp_path / "run").glob("*.part"))
     writer.close()

@@ -88,9 +88,9 @@ class RunWriter:
         self._write_interval(metric, histogram, start, end, ".hlog")
 
     def rewrite_intervals(self, intervals: Iterable[tuple[str, Histogram, int, int]]) -> None:
-        """Put other interval logs in the place of those that were written; each is what write_interval takes.
+        """Put other interval logs in the place of all that were written; each is what write_interval takes.
 
-        Without space the old ones stay.
+        Once, after the last write_interval. Without space the old ones stay.
         """
         try:
             for interval in intervals:
@@ -99,6 +99,9 @@ class RunWriter:
             for part in self.dir.glob(f"*{_LOG_IN_PART}"):
                 part.unlink()
             raise
+        if self.full is None:
+            for old in self.dir.glob("*.hlog"):
+                old.unlink()
         for part in self.dir.glob(f"*{_LOG_IN_PART}"):
             part.replace(part.with_suffix(""))
 

@@ -31,11 +31,10 @@ LONGER: Final = 16
 def extended(plan: Plan) -> Plan:
     """Let a run go on until it is precise, where nothing says how long and there is something to be precise of."""
     load = plan.load
-    window = load.duration or (round(load.requests / load.rate * SECOND) if load.rate > 0 else 0)
     gated = any(one.statistic for one in slo.expand(plan.judgement.slo))
-    if load.concurrency or load.max_duration or not window or not gated:
+    if load.concurrency or load.max_duration or not load.window or not gated:
         return plan
-    return replace(plan, load=replace(load, max_duration=Duration(LONGER * window)))
+    return replace(plan, load=replace(load, max_duration=Duration(LONGER * load.window)))
 
 
 @dataclass(frozen=True, slots=True)

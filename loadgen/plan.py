@@ -66,6 +66,11 @@ class Load:
     channels: int = 0  # HTTP/2 connections of a sender to each url, which requests share; 0: auto
     retry: int = 0  # attempts after the first, for a request that was refused or broken off
 
+    @property
+    def window(self) -> int:
+        """The length of the measured window as planned, in ns; 0 where only the server decides."""
+        return self.duration or (round(self.requests / self.rate * SECOND) if self.rate > 0 else 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:

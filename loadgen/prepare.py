@@ -62,8 +62,7 @@ def warmup_of(load: Load) -> int:
     """The warm-up in ns: as asked, else a tenth of the window, 1 s to 30 s."""
     if load.warmup >= 0:
         return load.warmup
-    window = load.duration or (round(load.requests / load.rate * _SECOND) if load.rate else 0)
-    return min(max(window // 10, _SECOND), 30 * _SECOND)
+    return min(max(load.window // 10, _SECOND), 30 * _SECOND)
 
 
 def chart(load: Load) -> Course:

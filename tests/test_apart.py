@@ -13,7 +13,7 @@ import pytest
 
 import apart_targets as targets
 from loadgen.apart import INTERRUPTED, USAGE, Child, Ended, heeding
-from runs import wait_for
+from runs import alive, wait_for
 from test_run_bad_luck import children
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
@@ -86,8 +86,3 @@ def test_it_ends_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     wait_for(lambda: not alive(pid))
 
 
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

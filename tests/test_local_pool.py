@@ -25,18 +25,33 @@ BODY = msgspec.json.encode({"input": "hi", "limit": 3, "options": {"top_k": 1}})
 LIMIT = 10.0  # s after which a test counts as hanging
 
 
+def bound(path: Path) -> socket.socket:
+    """Return a socket that listens where a model would."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(str(path))
+    listening.listen()
+    return listening
+
+
+def pool_to(path: Path, limits: Limits) -> tuple[Pool, asyncio.Queue[Timeline]]:
+    """Return a pool that is connected to whoever listens there, and the queue of what has ended."""
+    done: asyncio.Queue[Timeline] = asyncio.Queue()
+    pool = Pool(asyncio.get_running_loop(), Address(socket.AF_UNIX, (str(path),), "model"), limits,
+                done=done.put_nowait)
+    ready: list[Failure | None] = []
+    pool.prepare(1, ready.append)
+    assert ready == [None]
+    return pool, done
+
+
 class Ends:
     """A pool with a model behind it that does nothing until a test takes its jobs."""
 
     def __init__(self, path: Path, limits: Limits) -> None:
-        self.listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.listening.bind(str(path))
-        self.listening.listen()
+        self.listening = bound(path)
         self.jobs = Jobs()
         Service(self.listening, self.jobs).start()
-        self.done: asyncio.Queue[Timeline] = asyncio.Queue()
-        self.pool = Pool(asyncio.get_running_loop(), Address(socket.AF_UNIX, (str(path),), "model"), limits,
-                         done=self.done.put_nowait)
+        self.pool, self.done = pool_to(path, limits)
 
     async def take(self, most: int = 1) -> list[Job]:
         return await asyncio.wait_for(asyncio.to_thread(self.jobs.take, most), LIMIT)
@@ -48,9 +63,6 @@ class Ends:
 @asynccontextmanager
 async def ends(tmp_path: Path, limits: Limits | None = None) -> AsyncIterator[Ends]:
     both = Ends(tmp_path / "socket", limits or Limits())
-    ready: list[Failure | None] = []
-    both.pool.prepare(1, ready.append)
-    assert ready == [None]
     try:
         yield both
     finally:
@@ -185,13 +197,8 @@ def test_an_answer_so_far_has_whole_events_and_no_half_of_one() -> None:
 
 def test_a_model_that_says_nothing_is_not_waited_for_when_it_is_given_up(tmp_path: Path) -> None:
     async def main() -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-            listening.bind(str(tmp_path / "socket"))
-            listening.listen()
-            done: asyncio.Queue[Timeline] = asyncio.Queue()
-            pool = Pool(asyncio.get_running_loop(), Address(socket.AF_UNIX, (str(tmp_path / "socket"),), "model"),
-                        Limits(total=1_000_000), done=done.put_nowait)
-            pool.prepare(1, lambda failure: None)
+        with bound(tmp_path / "socket"):
+            pool, done = pool_to(tmp_path / "socket", Limits(total=1_000_000))
             pool.launch(Timeline(0), BODY)
             timeline = await asyncio.wait_for(done.get(), LIMIT)
             assert timeline.failure is not None and timeline.failure.kind == "timeout" and not timeline.stamps
@@ -201,13 +208,8 @@ def test_a_model_that_says_nothing_is_not_waited_for_when_it_is_given_up(tmp_pat
 
 def test_a_model_that_is_found_dead_by_a_launch_is_told_after_it(tmp_path: Path) -> None:
     async def main() -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-            listening.bind(str(tmp_path / "socket"))
-            listening.listen()
-            done: asyncio.Queue[Timeline] = asyncio.Queue()
-            pool = Pool(asyncio.get_running_loop(), Address(socket.AF_UNIX, (str(tmp_path / "socket"),), "model"),
-                        Limits(total=10**9), done=done.put_nowait)
-            pool.prepare(1, lambda failure: None)
+        with bound(tmp_path / "socket") as listening:
+            pool, done = pool_to(tmp_path / "socket", Limits(total=10**9))
             listening.accept()[0].close()
             pool.launch(Timeline(0), BODY)
             assert done.empty()
@@ -217,13 +219,8 @@ def test_a_model_that_is_found_dead_by_a_launch_is_told_after_it(tmp_path: Path)
 
 def test_a_model_that_dies_fails_what_it_had_and_what_comes(tmp_path: Path) -> None:
     async def main() -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-            listening.bind(str(tmp_path / "socket"))
-            listening.listen()
-            done: asyncio.Queue[Timeline] = asyncio.Queue()
-            pool = Pool(asyncio.get_running_loop(), Address(socket.AF_UNIX, (str(tmp_path / "socket"),), "model"),
-                        Limits(), done=done.put_nowait)
-            pool.prepare(1, lambda failure: None)
+        with bound(tmp_path / "socket") as listening:
+            pool, done = pool_to(tmp_path / "socket", Limits())
             pool.launch(Timeline(0), BODY)
             listening.accept()[0].close()
             assert (await asyncio.wait_for(done.get(), LIMIT)).failure == LOST

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from loadgen.local.meeting import meet
 from loadgen.local.process import ModelProcess
 from loadgen.plan import LocalModel, Plan, Target, Where, Workload
 from loadgen.types import UsageError
-from tests.runs import LIMIT
+from tests.runs import LIMIT, gone
 
 ENGINE = '''
 import gc, numpy, os, subprocess, sys, time
@@ -86,20 +85,6 @@ class Forks(Breaks):
             time.sleep(600)
         os.abort()
 '''
-
-
-def gone(pid: int) -> bool:
-    """Wait until a process has ended."""
-    limit = time.monotonic() + LIMIT
-    while time.monotonic() < limit:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.01)
-    return False
 
 
 @pytest.fixture

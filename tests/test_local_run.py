@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.runs import LIMIT, Run, loadgen
+from tests.runs import LIMIT, Run, gone, loadgen
 
 MODELS = '''
 import os, threading, time
@@ -134,19 +134,6 @@ def wait_for_file(path: Path) -> int:
             return int(path.read_text())
         time.sleep(0.01)
     raise AssertionError("the model never began")
-
-
-def gone(pid: int) -> bool:
-    limit = time.monotonic() + LIMIT
-    while time.monotonic() < limit:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def sums(row: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from loadgen.capacity import Sweep
 from loadgen.plan import SECOND, Duration, Judgement, Load, Plan, Target
 from loadgen.sweep.asking import spec_of
-from loadgen.sweep.cells import name_of, seed_of, wanted, window_of
+from loadgen.sweep.cells import name_of, seed_of, wanted
 from loadgen.sweep.spec import Spec, differences, read
 from loadgen.types import UsageError
 
@@ -73,11 +73,11 @@ def test_a_probe_without_a_length_lasts_ten_minutes_at_most_and_the_search_ends_
 
 
 def test_the_window_of_a_cell_is_known_before_it_runs() -> None:
-    assert window_of(wanted(ask(BARE, goal="max-rate"), Path("x"), 1, {"rate": 4.0}).plan) == 368 * SECOND
-    assert window_of(wanted(ask(rate="4"), Path("x"), 1, {"rate": 4.0}).plan) == 10 * SECOND
+    assert wanted(ask(BARE, goal="max-rate"), Path("x"), 1, {"rate": 4.0}).plan.load.window == 368 * SECOND
+    assert wanted(ask(rate="4"), Path("x"), 1, {"rate": 4.0}).plan.load.window == 10 * SECOND
     counted = replace(PLAN, load=Load(requests=100))
-    assert window_of(wanted(ask(counted, rate="4"), Path("x"), 1, {"rate": 4.0}).plan) == 25 * SECOND
-    assert window_of(wanted(ask(counted, concurrency="4"), Path("x"), 1, {"concurrency": 4.0}).plan) == 0
+    assert wanted(ask(counted, rate="4"), Path("x"), 1, {"rate": 4.0}).plan.load.window == 25 * SECOND
+    assert wanted(ask(counted, concurrency="4"), Path("x"), 1, {"concurrency": 4.0}).plan.load.window == 0
 
 
 def test_what_would_bend_the_answer_of_a_search_is_refused() -> None:

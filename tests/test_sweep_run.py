@@ -16,7 +16,7 @@ import pytest
 
 from loadgen.capacity import PASSES, Sweep
 from loadgen.mock.process import MockProcess
-from runs import LIMIT, Run, loadgen
+from runs import LIMIT, Run, alive, loadgen
 from test_run_bad_luck import children, rows_written, wait_for
 
 TINY = ("--input-tokens", "20", "--warmup", "0s", "--no-cooldown", "--no-probe", "--quiet")
@@ -172,14 +172,6 @@ def test_a_sweep_that_is_killed_leaves_no_load_behind(mock: MockProcess, tmp_pat
         cells = children(process.pid)
         process.kill()
         wait_for(lambda: not any(alive(pid) for pid in cells))
-
-
-def alive(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    try:
-        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_a_search_that_runs_out_of_probes_gives_what_it_has(mock: MockProcess, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ class Requests:
             at = time_ns()
             made = output.outputs[0]
             ids = list(made.token_ids)
-            if len(ids) == 1 and not job.counts:
+            if len(ids) == 1:
                 job.token(ids[0], at)
             elif ids:
                 job.tokens(ids, at)

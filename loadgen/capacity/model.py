@@ -100,10 +100,14 @@ class Answer:
     cells: tuple[int, ...] = ()  # numbers of the cells that it rests on
 
     @property
+    def sure(self) -> bool:
+        """Whether it was repeated as often as its goal asks; goodput's names a load without a confidence."""
+        return self.confidence > 0 or self.goal == "goodput"
+
+    @property
     def missed(self) -> bool:
         """Whether no load passes, for sure: down to the lowest, or to one at which the server is idle."""
-        sure = self.confidence > 0 or self.goal == "goodput"
-        return self.best is None and self.low is None and self.high is not None and sure
+        return self.best is None and self.low is None and self.high is not None and self.sure
 
     def to_json(self) -> dict[str, Any]:
         return _plain(self)
@@ -152,6 +156,11 @@ class Across:
     ok: bool | None = None
     coordinates: Coordinates = field(default_factory=dict)
     missing: int = 0
+
+    @property
+    def runs(self) -> int:
+        """How many runs there are, those without a value included."""
+        return len(self.values) + self.missing
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,7 @@ def size(answer: Answer, cells: Sequence[Cell], target_rate: float | None = None
     """
     at_best = [cell for cell in cells if cell.number in answer.cells and cell.load == answer.best
                and cell.judged]
-    sure = answer.confidence > 0 or answer.goal == "goodput"
-    if answer.best is None or not sure or not at_best:
+    if answer.best is None or not answer.sure or not at_best:
         return None
     per_replica = answer.best if answer.axis == "rate" else _median([one.rates["completed"] for one in at_best])
     if answer.goal == "goodput":

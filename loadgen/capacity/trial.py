@@ -9,6 +9,8 @@ from functools import partial
 from typing import Final
 
 from loadgen.capacity.model import FAILS, PASSES, UNJUDGED
+from loadgen.checks.rows import MOST_ERRORS
+from loadgen.checks.verdict import SLO_FAILED
 from loadgen.report import Check, Report
 
 CLIENT: Final = "client"
@@ -31,8 +33,6 @@ CAUSES: Final = {
 """Whose doing it is that a row of the verdict fails, and in which order they are told; a row that is not here is taken
 for the set-up's."""
 
-_MOST_UNFIT: Final = 0.001
-_MISSED: Final = 1
 _LONGER: Final = (2, 8)
 
 
@@ -96,7 +96,7 @@ def judge(report: Report) -> Seen:
         row = _first(failing, cause)
         if row is not None:
             return seen(UNJUDGED, _said(row), cause, _longer(report, failing), too_short="duration" in failing)
-    if report.verdict.exit_code == _MISSED:
+    if report.verdict.exit_code == SLO_FAILED:
         undecided = " and ".join(gate.slo for gate in report.verdict.gates if gate.ok is None)
         return seen(FAILS, f"{undecided} missed by the sample's own number (--lax)")
     return seen(PASSES)
@@ -111,7 +111,7 @@ def _first(failing: dict[str, Check], cause: str) -> Check | None:
 def _unfit(report: Report, failing: dict[str, Check]) -> Check | None:
     """Return the row that prompts fail which don't fit the model: they would at every load."""
     unfit = report.requests.get("failures", {}).get("too_long", 0)
-    if unfit <= _MOST_UNFIT * report.requests.get("offered", 0):
+    if unfit <= MOST_ERRORS * report.requests.get("offered", 0):
         return None
     return failing.get("schedule") or failing.get("errors")
 
@@ -131,8 +131,8 @@ def _failures(report: Report, failing: dict[str, Check]) -> Iterator[str]:
     drift = failing.get("steady_state")
     if missed:
         yield f"{' and '.join(missed)} missed" + (", UNSTABLE" if _grows(drift) else "")
-    for name in ("errors", "censored"):
-        if name in failing:
+    for name, cause in CAUSES.items():
+        if cause == _SERVER and name in failing:
             yield _said(failing[name])
     if drift is not None and _grows(drift) and "duration" not in failing:
         yield f"UNSTABLE: {_said(drift)}"

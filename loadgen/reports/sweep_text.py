@@ -99,7 +99,7 @@ def _across(sweep: Sweep, width: int) -> Iterator[str]:
     for one in sweep.across:
         verdict = {True: "pass", False: "MISSED", None: "undecided"}[one.ok] if one.slo else ""
         place = words.where({axis: value for axis, value in one.coordinates.items() if axis != "run"})
-        items = [one.name, words.across(one), f"{len(one.values) + one.missing} runs", clean(one.slo), verdict,
+        items = [one.name, words.across(one), f"{one.runs} runs", clean(one.slo), verdict,
                  place if len({str(dict(other.coordinates)) for other in sweep.across}) > 1 else ""]
         yield from flow([item for item in items if item], width, "  ", "    ")
 

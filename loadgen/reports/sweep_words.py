@@ -77,7 +77,7 @@ def sizings(sweep: Sweep) -> Iterator[str]:
     for one in sweep.sizings:
         yield from sizing(one, bool(sweep.slo))
     asked = sweep.settings.get("target_rate") or sweep.settings.get("price_per_hour")
-    if asked and any(one.best is not None and not one.confidence and one.goal != "goodput" for one in sweep.answers):
+    if asked and any(one.best is not None and not one.sure for one in sweep.answers):
         yield "no replicas are reckoned from a load that is not confirmed by repetition"
 
 
@@ -100,7 +100,7 @@ def across(one: Across) -> str:
     """Say a statistic over repetitions: its mean with the 95 % interval."""
     mean = quantity(one.mean, one.unit)
     if one.missing:
-        return f"{mean} ({one.missing} of {len(one.values) + one.missing} runs have no value, so no interval)"
+        return f"{mean} ({one.missing} of {one.runs} runs have no value, so no interval)"
     if one.low is None or one.high is None:
         return f"{mean} (one run has no interval)"
     low, high = (quantity(max(0.0, end), one.unit) for end in (one.low, one.high))

@@ -12,7 +12,7 @@ from loadgen.capacity.model import AXES, Value
 from loadgen.types import UsageError
 
 MOST: Final = 1000
-"""Values of one axis; more are a slip of the pen."""
+"""Values of one axis, and combinations of all; more are a slip of the pen."""
 
 _NUMBER = r"[0-9]{1,18}(?:\.[0-9]{1,18})?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})/({_NUMBER})(x?)")

@@ -114,7 +114,7 @@ class Campaign:
         try:
             if self._signals:  # before there was a child to end
                 raise Stopped("interrupted", INTERRUPTED)
-            self._events.begins(one.number, self.planned, dict(one.coordinates), cells.window_of(one.plan))
+            self._events.begins(one.number, self.planned, dict(one.coordinates), one.plan.load.window)
             return self._child.run()
         finally:
             self._child = None

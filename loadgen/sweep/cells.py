@@ -116,12 +116,6 @@ def least_sample(plan: Plan) -> int:
     return max([needed_n(q) for q in quantiles], default=needed_n(0.99))
 
 
-def window_of(plan: Plan) -> int:
-    """Return the length of the measured window, in ns; 0 where only the server decides."""
-    load = plan.load
-    return load.duration or (round(load.requests / load.rate * SECOND) if load.rate > 0 else 0)
-
-
 def _stretched(load: Load, stretch: int) -> Load:
     return replace(load, requests=load.requests * stretch, duration=Duration(load.duration * stretch),
                    max_duration=Duration(load.max_duration * stretch))

@@ -27,7 +27,7 @@ def exit_code(sweep: Sweep) -> int:
 
 def _of_answer(answer: Answer) -> int:
     if answer.best is not None:
-        return VALID if answer.confidence or answer.goal == "goodput" else INVALID
+        return VALID if answer.sure else INVALID
     return MISSED if answer.missed else INVALID
 
 

@@ -40,7 +40,7 @@ def _sentences(sweep: Sweep) -> Iterator[str]:
         yield f"{_upper(words.answer(one))}."
     yield from (f"{_upper(said)}." for said in words.sizings(sweep))
     for statistic in sweep.across:
-        yield f"{statistic.name}: {words.across(statistic)} over {len(statistic.values) + statistic.missing} runs."
+        yield f"{statistic.name}: {words.across(statistic)} over {statistic.runs} runs."
 
 
 def _upper(text: str) -> str:

@@ -9,12 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from loadgen import control, local, preflight, triton, workload
+from loadgen import control, local, preflight, workload
 from loadgen.backends import registry
 from loadgen.backends.contract import Backend
 from loadgen.backends.triton import Triton
 from loadgen.plan import Plan
 from loadgen.protocols.http.address import Address
+from loadgen.triton import meeting as triton
+from loadgen.triton.statistics import Watch
 from loadgen.types import UsageError
 from loadgen.workload import Source
 
@@ -31,7 +33,7 @@ class Met:
     backend: Backend
     addresses: tuple[Address, ...]
     plan: Plan
-    watch: triton.Watch | local.Watch | None = None
+    watch: Watch | local.Watch | None = None
     told: Mapping[str, Any] = field(default_factory=dict)
 
     def served(self) -> bool:

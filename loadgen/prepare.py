@@ -14,13 +14,13 @@ from loadgen.backends.contract import Backend
 from loadgen.backends.errors import told
 from loadgen.engine.messages import Item, Setup
 from loadgen.engine.watch import raise_file_limit
-from loadgen.looks import Look, looks_of
 from loadgen.phases import Phases
 from loadgen.plan import Load, Plan
 from loadgen.protocols.grpc import request as grpc_request
 from loadgen.protocols.http import request as http_request
 from loadgen.protocols.http.address import Address
 from loadgen.protocols.http.limits import Limits
+from loadgen.recorder.looks import Look, looks_of
 from loadgen.schedule import Offsets
 from loadgen.types import ABSENT, Call, Request, UsageError, Window
 from loadgen.workload import Source

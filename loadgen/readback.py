@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from loadgen.figures import curves, draw
-from loadgen.looks import Look, recorded
 from loadgen.recorder import Recorder
 from loadgen.recorder.estimate import CONFIDENCE
+from loadgen.recorder.looks import Look, recorded
 from loadgen.report import Report
 from loadgen.result import Requests, Result
 from loadgen.store import RunReader, names

@@ -23,12 +23,13 @@ from loadgen.conductor import Conductor, View
 from loadgen.engine.desk import Desk
 from loadgen.exposition import Page, serving
 from loadgen.ledger import Ledger
-from loadgen.looks import Look, Looking, cut, intervals
+from loadgen.looks import Looking
 from loadgen.meeting import Met, meeting
 from loadgen.plan import Plan
 from loadgen.prepare import Calls, Course
 from loadgen.readback import opens_each, replay, report_of
 from loadgen.recorder import Recorder
+from loadgen.recorder.looks import Look, cut, intervals
 from loadgen.report import SCHEMA, Report
 from loadgen.retry import Retries
 from loadgen.secrets import secrets_of

@@ -11,10 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from loadgen.histogram import Histogram
-from loadgen.looks import Looking, cut, intervals, looks_of, recorded
+from loadgen.looks import Looking
 from loadgen.phases import Phases
 from loadgen.plan import SECOND, Duration, Load
 from loadgen.prepare import chart
+from loadgen.recorder.looks import cut, intervals, looks_of, recorded
 from loadgen.rows import Batch
 from loadgen.schedule import look_counts, plan_offsets
 from loadgen.stats import look_confidence, order_statistic_ranks

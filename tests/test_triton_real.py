@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from loadgen import triton
 from loadgen.backends import registry
 from loadgen.plan import Plan, Target
 from loadgen.protocols.grpc.ask import ask
 from loadgen.protocols.http.limits import Limits
+from loadgen.triton import meeting as triton
 from loadgen.types import Request
 from tests.runs import Run, run
 from tests.tritonserver.server import CantRunError, Triton, running

@@ -1,0 +1,75 @@
+"""A look at a run: the window it closes, and the rows of the run folded as if its window had ended there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from loadgen import slo
+from loadgen.histogram import Histogram
+from loadgen.plan import SECOND
+from loadgen.recorder.recorder import Recorder
+from loadgen.rows import Batch
+from loadgen.stats import look_confidence
+from loadgen.types import COOLDOWN, MEASURED, ClockSample, Health, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look: the window it closes, the index of the first request after it, and the confidence of its intervals."""
+
+    window: Window
+    last: int
+    confidence: float
+
+
+def looks_of(window: Window, first: int, counts: Iterable[int]) -> tuple[Look, ...]:
+    """Return the looks of a window that may be extended; `counts` are requests in each, `window` the longest."""
+    return tuple(Look(Window(window.start, round(window.length * count / window.count), count), first + count,
+                      look_confidence(k)) for k, count in enumerate(counts))
+
+
+def cut(batch: Batch, last: int) -> Batch:
+    """Return the batch with requests from index `last` on in the cool-down, where the window was closed before them."""
+    beyond = (batch.phase == MEASURED) & (batch.index >= last)
+    return replace(batch, phase=np.where(beyond, COOLDOWN, batch.phase).astype(batch.phase.dtype))
+
+
+def recorded(look: Look, record: Mapping[str, Any], rows: Iterable[Batch],
+             health: Iterable[Health | ClockSample]) -> Recorder:
+    """Fold the rows and health lines of a run as if its window had ended with this look."""
+    recorder = Recorder(look.window, slo.expand(record["judgement"]["slo"]),
+                        bool(record["load"]["connections"] == "new"), look.confidence)
+    for line in health:
+        recorder.observe(line)
+    for batch in rows:
+        recorder.fold(cut(batch, look.last))
+    return recorder
+
+
+def intervals(look: Look, record: Mapping[str, Any], rows: Iterable[Batch],
+              metrics: Sequence[str]) -> Iterator[tuple[str, Histogram, int, int]]:
+    """Yield (metric, values, begin, end) of each second or more in which `rows`, in their order, ended.
+
+    It is what the interval logs hold if this look closed the window; ns since the start of the schedule.
+    """
+    recorder = recorded(look, record, (), ())
+    begin = end = 0
+    for batch in rows:
+        recorder.fold(cut(batch, look.last))
+        end = max(end, int(batch.end.max(initial=0)))
+        if end - begin >= SECOND:
+            yield from _interval(recorder, metrics, begin, end)
+            begin = end
+    yield from _interval(recorder, metrics, begin, end)
+
+
+def _interval(recorder: Recorder, metrics: Sequence[str], begin: int,
+              end: int) -> Iterator[tuple[str, Histogram, int, int]]:
+    for metric in metrics:
+        values = recorder.interval(metric)
+        if values.count:
+            yield metric, values, begin, end

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from loadgen.mock.process import MockProcess
-from loadgen.rows import Batch
-from loadgen.store import RunReader
+from loadgen.recorder.batch import Batch
+from loadgen.run_files import RunReader
 from loadgen.types import ABSENT, MEASURED, Health
 
 Integers = npt.NDArray[np.int64]

@@ -22,14 +22,14 @@ from loadgen import slo
 from loadgen.compare import Measured, Question, compare
 from loadgen.compare.blocks import Blocks
 from loadgen.compare.gates import read_all
+from loadgen.compare.load import runs_in
 from loadgen.compare.rows import OPEN_LOOP
 from loadgen.mock.process import MockProcess
+from loadgen.outcomes.report import Report
 from loadgen.recorder import Recorder
+from loadgen.recorder.batch import Batch, Ragged
 from loadgen.recorder.estimate import share
-from loadgen.report import Report
-from loadgen.rows import Batch, Ragged
-from loadgen.sides import runs_in
-from loadgen.store import RunReader
+from loadgen.run_files import RunReader
 from loadgen.summary import build
 from loadgen.types import Window
 from loadgen.units import format_duration

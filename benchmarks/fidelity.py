@@ -14,7 +14,7 @@ from benchmarks import table
 from benchmarks.arguments import add_offer
 from benchmarks.clients import MeasurementError, Outcome, mock_of, run_loadgen, run_naive, write_prompts
 from benchmarks.truth import PERCENTILES, Compared, compare, quantile, truth_of
-from loadgen.stats import ks_critical, ks_uniform
+from loadgen.stats.estimation import ks_critical, ks_uniform
 
 METRICS = tuple(f"{name}.p{round(100 * p)}" for name in ("ttft", "itl") for p in PERCENTILES)
 COLUMNS = ("tokens/s, client", *(f"{metric} ms" for metric in METRICS), "lost", "merged", "lag p50 us", "lag p99 us",

@@ -21,7 +21,7 @@ from loadgen.protocols.grpc import answer, messages, request
 from loadgen.protocols.http.address import resolve
 from loadgen.protocols.http.limits import Limits
 from loadgen.protocols.http2.pool import Pool
-from loadgen.timelines import reads_of
+from loadgen.run.assemble import reads_of
 from loadgen.types import Call, Timeline
 
 PATH = "/inference.GRPCInferenceService/ModelStreamInfer"

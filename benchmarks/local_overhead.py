@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import table
 from benchmarks.arguments import duration, numbers
 from benchmarks.clients import MeasurementError
-from loadgen.stats import order_statistic_ranks
+from loadgen.stats.estimation import order_statistic_ranks
 
 COLUMNS = ("batch", "bare tokens/s", "loadgen tokens/s", "ratio", "least", "most", "turns", "itl p50 ms", "itl p99 ms")
 NOTES = (

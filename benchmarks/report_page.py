@@ -18,11 +18,11 @@ import numpy as np
 
 from benchmarks import table
 from benchmarks.browser import CantRunError, running
-from loadgen import planfile
+from loadgen.config import plan_file
+from loadgen.outcomes.report import SCHEMA
 from loadgen.plan import SECOND, Duration, Load, Plan, Target
-from loadgen.report import SCHEMA
-from loadgen.rows import Batch, Ragged
-from loadgen.store import RunWriter
+from loadgen.recorder.batch import Batch, Ragged
+from loadgen.run_files import RunWriter
 from loadgen.types import ABSENT, COOLDOWN, MEASURED, WARMUP, ClockSample, Health, Window
 
 COLUMNS = ("requests", "replay s", "with page s", "ratio", "memory MB", "page MB", "text s", "usable s", "drawn s")
@@ -42,7 +42,7 @@ def make_run(directory: Path, requests: int, tokens: int, seed: int = 0) -> None
     window = Window(2 * SECOND, length, requests)
     plan = Plan(Target("openai", ("http://127.0.0.1:8000",), "made-up"), Load(RATE, duration=Duration(length)))
     writer = RunWriter(directory)
-    writer.write_plan({"schema": SCHEMA, **planfile.to_dict(plan), "resolved": {
+    writer.write_plan({"schema": SCHEMA, **plan_file.to_dict(plan), "resolved": {
         "window": asdict(window), "schedule": {"sha256": "0" * 64}, "length": "forced",
         "provenance": {"loadgen": "benchmark", "model": "made-up", "senders": 1}}})
     rng = np.random.default_rng(seed)

@@ -4,20 +4,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from loadgen.backends.contract import ServiceBackend
+    from loadgen.backends.interface import ServiceBackend
     from loadgen.backends.local import LocalBackend
+    from loadgen.outcomes.report import Report
     from loadgen.plan import Plan
-    from loadgen.report import Report
     from loadgen.types import Call, Failure, Output, Request, UsageError
 
 __version__: Final = "0.1.0"
 __all__ = ["Call", "Failure", "LocalBackend", "Output", "Plan", "Report", "Request", "ServiceBackend", "UsageError"]
 
 _HOMES: Final = {
-    "loadgen.backends.contract": ("ServiceBackend",),
+    "loadgen.backends.interface": ("ServiceBackend",),
     "loadgen.backends.local": ("LocalBackend",),
     "loadgen.plan": ("Plan",),
-    "loadgen.report": ("Report",),
+    "loadgen.outcomes.report": ("Report",),
     "loadgen.types": ("Call", "Failure", "Output", "Request", "UsageError"),
 }
 

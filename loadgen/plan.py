@@ -1,4 +1,4 @@
-"""The Plan: everything that decides a run, as frozen data. Reading and writing it is done by loadgen.planfile."""
+"""The Plan: everything that decides a run, as frozen data. Reading and writing it is done by config/plan_file.py."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from loadgen.report import PERCENTILES
+from loadgen.outcomes.report import PERCENTILES
 from loadgen.types import UsageError
 from loadgen.units import parse_duration
 

@@ -29,7 +29,7 @@ def begin_and_die(place: str) -> int:
     """Be a program that begins a run and is killed."""
     from threading import Thread
 
-    from loadgen.apart import Child
+    from loadgen.run.subprocess import Child
 
     Thread(target=Child(wait, place).run, daemon=True).start()
     while not Path(place).exists():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from loadgen.comparison import Cell, Comparison, Curve, Estimate, GateResult, Row, RunOf, Side
+from loadgen.outcomes.comparison import Cell, Comparison, Curve, Estimate, GateResult, Row, RunOf, Side
 
 MS = 1_000_000
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from loadgen.backends.contract import ServiceBackend
+from loadgen.backends.interface import ServiceBackend
 from loadgen.types import TokenEvents
 from tests.replay import ASKED, answer, timeline_of
 

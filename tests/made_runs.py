@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from loadgen.outcomes.report import Report
 from loadgen.recorder import Recorder
-from loadgen.report import Report
-from loadgen.rows import Batch
+from loadgen.recorder.batch import Batch
 from loadgen.slo import expand
 from loadgen.summary import build
 from loadgen.types import COOLDOWN, MEASURED, WARMUP, ClockSample, Health, Row, Window

@@ -10,7 +10,7 @@ from typing import Any
 
 import httptools
 
-from loadgen.backends.contract import ServiceBackend
+from loadgen.backends.interface import ServiceBackend
 from loadgen.backends.openai import OpenAI
 from loadgen.types import Failure, Request, Timeline, TokenEvents
 

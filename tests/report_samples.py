@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from loadgen.report import Check, Gate, MetricSummary, Report, Verdict
+from loadgen.outcomes.report import Check, Gate, MetricSummary, Report, Verdict
 
 MS = 1_000_000
 PLAN = {

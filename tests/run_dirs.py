@@ -7,11 +7,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from loadgen import planfile
+from loadgen.config import plan_file
+from loadgen.outcomes.report import SCHEMA
 from loadgen.plan import SECOND, Duration, Load, Plan, Target, Workload
-from loadgen.report import SCHEMA
-from loadgen.rows import Batch
-from loadgen.store import RunWriter
+from loadgen.recorder.batch import Batch
+from loadgen.run_files import RunWriter
 from loadgen.summary import build
 from loadgen.types import Health, Row, Window
 from tests.made_runs import recorded, run_of, window_of
@@ -32,7 +32,7 @@ def write_rows(path: Path, rows: Sequence[Row], window: Window, plan: Plan = PLA
     load = plan.load
     facts = {"loadgen": "0.1.0", "model": plan.target.model, "senders": 1, **provenance}
     schedule = {"law": load.arrivals, "rate": load.rate, "seed": load.seed, "sha256": f"{load.seed:06x}".ljust(64, "0")}
-    record = {"schema": SCHEMA, **planfile.to_dict(plan),
+    record = {"schema": SCHEMA, **plan_file.to_dict(plan),
               "resolved": {"window": asdict(window), "schedule": schedule, "provenance": facts}}
     writer = RunWriter(path)
     writer.write_plan(record)

@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from loadgen import planfile
 from loadgen.capacity import Cell, Sweep
 from loadgen.capacity.model import Value
+from loadgen.config import plan_file
 from loadgen.plan import SECOND, Duration, Judgement, Load, Plan, Target
-from loadgen.sweep.campaign import Campaign, Events
 from loadgen.sweep.cells import wanted
+from loadgen.sweep.runner import Campaign, Events
 from loadgen.sweep.spec import Spec
 from loadgen.sweep.steps import steps
 from made_runs import MS, S, report_of, run_of, window_of
@@ -28,7 +28,7 @@ def store_cell(spec: Spec, dir: Path, number: int, coordinates: Mapping[str, Val
     place.mkdir(parents=True)
     rows = run_of(100, 10 * S, ttft=ttft)
     report = report_of(rows, window_of(rows, 10 * S), (SLO,), rate=100)
-    (place / "plan.json").write_text(json.dumps({"schema": 1, **planfile.to_dict(one.plan)}))
+    (place / "plan.json").write_text(json.dumps({"schema": 1, **plan_file.to_dict(one.plan)}))
     (place / "summary.json").write_text(json.dumps(report.to_json()))
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from loadgen.rows import COLUMNS, Batch
-from loadgen.store import RunWriter
+from loadgen.recorder.batch import COLUMNS, Batch
+from loadgen.run_files import RunWriter
 from loadgen.types import Health, Row
 
 HEALTH = Health(5, 0, 10, 4096, reads=3)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from loadgen.capacity import FAILS, PASSES, UNJUDGED, Answer, Cell, Sizing, Sweep, curves
-from loadgen.capacity.across import across
-from loadgen.report import Gate
+from loadgen.capacity.repetitions import across
+from loadgen.outcomes.report import Gate
 from report_samples import MS, PLAN, metric
 
 SLO = "ttft.p99<500ms"

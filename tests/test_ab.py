@@ -13,8 +13,8 @@ import pytest
 
 from loadgen.cli import main
 from loadgen.cli.ab import plan_of, turns
-from loadgen.comparison import Comparison
 from loadgen.mock.process import MockProcess
+from loadgen.outcomes.comparison import Comparison
 from runs import LIMIT, Run, loadgen, wait_for
 
 BOTH = ("--base", "http://a:1", "--new", "http://b:2", "--rate", "5", "--duration", "9s")

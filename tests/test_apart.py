@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import apart_targets as targets
-from loadgen.apart import INTERRUPTED, USAGE, Child, Ended, heeding
+from loadgen.run.subprocess import INTERRUPTED, USAGE, Child, Ended, heeding
 from runs import alive, wait_for
 from test_run_bad_luck import children
 

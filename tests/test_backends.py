@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from loadgen.backends import registry
-from loadgen.backends.contract import ServiceBackend
+from loadgen.backends.interface import ServiceBackend
 from loadgen.backends.local import LocalBackend
 from loadgen.backends.openai import OpenAI
 from loadgen.backends.vllm import VLLM

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from loadgen import models_file, models_local
 from loadgen.backends import aisbench, registry
 from loadgen.cli import main
+from loadgen.config import models_file, models_local
 from loadgen.plan import Plan, Target
 from loadgen.types import Request
 from tests.replay import answer, stream

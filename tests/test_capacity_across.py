@@ -8,8 +8,8 @@ import pytest
 
 import sweep_samples as samples
 from loadgen.capacity import FAILS, PASSES, UNJUDGED, Answer, Cell, Sweep
-from loadgen.capacity.across import across, interval
-from loadgen.report import Gate
+from loadgen.capacity.repetitions import across, interval
+from loadgen.outcomes.report import Gate
 from loadgen.sweep.verdict import exit_code
 from sweep_samples import ANSWER, SLO, cell
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.capacity import FAILS, PASSES, UNJUDGED, Answer
-from loadgen.capacity.peak import answer, goodputs, next_step
+from loadgen.capacity.goodput_search import answer, goodputs, next_step
 from loadgen.capacity.search import Finish, Range
 from loadgen.capacity.sizing import size
 from loadgen.capacity.trial import CLIENT, Probe, Seen, Trial

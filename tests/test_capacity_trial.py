@@ -9,7 +9,7 @@ from loadgen.capacity import FAILS, PASSES, UNJUDGED
 from loadgen.capacity.search import Range
 from loadgen.capacity.trial import CAUSES, CLIENT, SETUP, SHORT, Probe, Seen, is_stable, judge
 from loadgen.checks import CHECKS, Evidence
-from loadgen.report import Check, Gate, Report
+from loadgen.outcomes.report import Check, Gate, Report
 from made_runs import MS, S, report_of, run_of, window_of
 from report_samples import GATE, judged, valid
 from searches import search

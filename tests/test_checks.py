@@ -10,7 +10,7 @@ import pytest
 from loadgen.checks import CHECKS, Evidence, evidence, judge, warnings
 from loadgen.checks.gates import Decision
 from loadgen.checks.steady import Drift, Steady
-from loadgen.report import Check, Gate
+from loadgen.outcomes.report import Check, Gate
 from loadgen.slo import parse
 from loadgen.types import WARMUP
 from tests.made_runs import MS, S, plan_of, recorded, row, run_of, window_of

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from loadgen.checks import certain
 from loadgen.checks.gates import decide_all
-from loadgen.stats import order_statistic_ranks
+from loadgen.stats.estimation import order_statistic_ranks
 from loadgen.types import Window
 from made_runs import MS, S, recorded, row
 

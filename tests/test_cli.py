@@ -12,12 +12,12 @@ import pytest
 
 import loadgen
 import report_samples as samples
-from loadgen import planfile
 from loadgen.cli import flags, main, show
 from loadgen.cli.report import write_whole
 from loadgen.cli.run import plan_of
+from loadgen.config import plan_file
+from loadgen.outcomes.report import Report
 from loadgen.plan import Plan
-from loadgen.report import Report
 from loadgen.types import UsageError
 
 ROOT = Path(__file__).parent.parent
@@ -65,7 +65,7 @@ def test_public_names_are_loaded_when_asked_for() -> None:
 
 
 def test_every_field_of_the_plan_has_a_flag_and_every_flag_a_field() -> None:
-    fields = {f"{table}.{name}" for table, kind in planfile.TABLES.items() for name in get_type_hints(kind)}
+    fields = {f"{table}.{name}" for table, kind in plan_file.TABLES.items() for name in get_type_hints(kind)}
     assert sorted(flag.path for flag in flags.FLAGS) == sorted(fields)
 
 
@@ -118,7 +118,7 @@ def test_a_run_directory_runs_again_with_the_key_of_the_environment(
     monkeypatch.setenv("LOADGEN_API_KEY", "hunter2")
     first = plan(*BASE)
     assert first.target.api_key == "hunter2"
-    (tmp_path / "plan.json").write_text(json.dumps(planfile.to_dict(first)))
+    (tmp_path / "plan.json").write_text(json.dumps(plan_file.to_dict(first)))
     assert plan(str(tmp_path)) == first
     monkeypatch.delenv("LOADGEN_API_KEY")
     assert plan(str(tmp_path), "--api-key", "hunter2") == first

@@ -8,12 +8,12 @@ from typing import get_type_hints
 
 import pytest
 
-from loadgen import planfile
 from loadgen.cli import ab, compare, main
 from loadgen.cli.export import format_of
 from loadgen.cli.formats import BY_NAME
 from loadgen.cli.run import plan_of
 from loadgen.cli.sweep import spec_of
+from loadgen.config import plan_file
 
 ROOT = Path(__file__).parent.parent
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
@@ -88,12 +88,12 @@ def test_there_are_examples() -> None:
 def test_the_plan_page_names_every_key_and_no_other() -> None:
     rows = dict(re.findall(r"^\| `\[(\w+)\]` \| (.*) \|$", page("plan"), re.MULTILINE))
     documented = {table: re.findall(r"`(\w+)`", keys) for table, keys in rows.items()}
-    assert documented == {table: list(get_type_hints(kind)) for table, kind in planfile.TABLES.items()}
+    assert documented == {table: list(get_type_hints(kind)) for table, kind in plan_file.TABLES.items()}
 
 
 def test_the_plan_of_the_page_can_be_run() -> None:
     text = re.findall(r"```toml\n(.*?)```", page("plan"), re.DOTALL)[0]
-    planfile.check(planfile.from_dict(tomllib.loads(text)))
+    plan_file.check(plan_file.from_dict(tomllib.loads(text)))
 
 
 def test_the_demo_is_a_command_line_that_parses() -> None:

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import report_samples as samples
-from loadgen import ranks
 from loadgen.compare import Measured, blocks, decide, rows
 from loadgen.compare.gates import read, read_all
-from loadgen.comparison import Cell, Estimate, GateResult, Row, RunOf, Side
-from loadgen.histogram import Histogram
+from loadgen.outcomes.comparison import Cell, Estimate, GateResult, Row, RunOf, Side
 from loadgen.recorder import Recorder
+from loadgen.recorder.batch import Batch
 from loadgen.reports.compared import cells_of, gate_words
-from loadgen.rows import Batch
+from loadgen.stats import rank_tests
+from loadgen.stats.histogram import Histogram
 from loadgen.types import Row as RowOf
 from loadgen.types import UsageError
 from made_runs import MS, S, row, run_of, window_of
@@ -82,8 +82,8 @@ def test_the_interval_of_the_median_holds_95_percent_from_six_runs_on(n: int) ->
 def made(name: str, base: Sequence[float], new: Sequence[float], better: str = "less", gated: bool = False) -> Row:
     metric, _, statistic = name.partition(".")
     return Row(metric, statistic, "ns", better, rows.centre([Estimate(v) for v in base]),  # type: ignore[arg-type]
-               rows.centre([Estimate(v) for v in new]), tuple(base), tuple(new), Estimate(*ranks.ratio(base, new)),
-               ranks.mann_whitney(base, new), gated=gated)
+               rows.centre([Estimate(v) for v in new]), tuple(base), tuple(new), Estimate(*rank_tests.ratio(base, new)),
+               rank_tests.mann_whitney(base, new), gated=gated)
 
 
 BASE = (100.0, 101.0, 102.0, 103.0, 104.0)
@@ -192,7 +192,7 @@ def test_a_gap_that_rose_from_0_has_regressed() -> None:
     gates = read_all(["itl.p50"])
     made = Row("itl", "p50", "ns", "less", rows.centre([Estimate(v) for v in NONE]),
                rows.centre([Estimate(v) for v in GOOD]), NONE, GOOD, Estimate(None, confidence=0.968),
-               ranks.mann_whitney(NONE, GOOD), gated=True)
+               rank_tests.mann_whitney(NONE, GOOD), gated=True)
     row = rows.judge([made], 0.05, {"": 0.03})[0]
     assert row.verdict == "worse"
     assert cells_of(row, False, 0.05)[5:7] == ("from 0", "")
@@ -209,7 +209,7 @@ def test_0_on_both_sides_tells_nothing() -> None:
 def test_strict_proves_nothing_where_the_base_is_0_in_a_run() -> None:
     gates = read_all(["itl.p50"])
     base = (0.0, *GOOD[1:])
-    shift = rows._finite(ranks.ratio(base, GOOD))
+    shift = rows._finite(rank_tests.ratio(base, GOOD))
     assert shift.high is None
     row = Row("itl", "p50", "ns", "less", Estimate(9.1), Estimate(9.2), base, GOOD, shift, 0.5, 0.5, "same", gated=True)
     assert decide.decide([cell_of(row)], gates, 0.05)[0].outcome == "pass"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.cli import main
-from loadgen.comparison import Comparison
+from loadgen.outcomes.comparison import Comparison
 from loadgen.plan import Duration
 from run_dirs import PLAN, with_, write_run, write_side
 

@@ -8,7 +8,7 @@ import pytest
 from benchmarks import compare_power
 from loadgen.compare import Measured
 from loadgen.recorder import Recorder
-from loadgen.rows import Batch
+from loadgen.recorder.batch import Batch
 from loadgen.summary import build
 from loadgen.types import Row
 from made_runs import MS, S, plan_of, row, run_of, window_of

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 import comparison_samples as samples
-from loadgen.comparison import SCHEMA, Comparison, Estimate, GateResult
+from loadgen.outcomes.comparison import SCHEMA, Comparison, Estimate, GateResult
 from loadgen.types import UsageError
 
 

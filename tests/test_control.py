@@ -7,8 +7,8 @@ import socket
 import pytest
 
 from loadgen.backends.openai import OpenAI
-from loadgen.control import discover_model, wait_ready
 from loadgen.plan import SECOND, Duration, Plan, Target
+from loadgen.preflight.http import discover_model, wait_ready
 from loadgen.types import UsageError
 from loopback import read_request, serve
 

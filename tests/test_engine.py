@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from loadgen.engine import messages, pacer
 from loadgen.engine.messages import Calls, Done, Finished, Fragment, Item, Pulse, Ready, Sent, Start
-from loadgen.engine.watch import StallWatch, cpu_time, max_rss
+from loadgen.engine.process_stats import StallWatch, cpu_time, max_rss
 from loadgen.protocols.link import Frames, Link, encode
 from loadgen.types import Failure, Health, Timeline
 

@@ -21,13 +21,13 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 import report_samples as samples
-from loadgen.exposition import Page, snapshot
-from loadgen.histogram import HIGHEST, Histogram
 from loadgen.mock.process import MockProcess
 from loadgen.recorder import Recorder
+from loadgen.recorder.batch import Batch
 from loadgen.reports import prometheus
 from loadgen.reports.prometheus import FAMILIES, LIVE, PHASES, Snapshot, expose
-from loadgen.rows import Batch
+from loadgen.run.metrics_server import Page, snapshot
+from loadgen.stats.histogram import HIGHEST, Histogram
 from loadgen.types import CENSORED, FAILURES, Progress
 from made_runs import MS, S, plan_of, recorded, row, run_of, window_of
 from runs import LIMIT, command

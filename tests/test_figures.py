@@ -14,10 +14,10 @@ from loadgen.figures import axis as axes
 from loadgen.figures.axis import Axis, together
 from loadgen.figures.grid import Grid
 from loadgen.figures.slowest import MOST
-from loadgen.histogram import Histogram
 from loadgen.recorder import Recorder
+from loadgen.recorder.batch import Batch
 from loadgen.recorder.bins import Bins
-from loadgen.rows import Batch
+from loadgen.stats.histogram import Histogram
 from loadgen.types import ABSENT, CENSORED, COOLDOWN, MEASURED, Row, Window
 from tests.made_runs import MS, S, recorded, row, run_of, window_of
 

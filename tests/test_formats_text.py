@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 
 import report_samples as samples
 from inert import HOSTILE, assert_inert, tokens
-from loadgen.report import Check, Gate, Report
+from loadgen.outcomes.report import Check, Gate, Report
+from loadgen.recorder.batch import Batch
 from loadgen.reports import csv_requests, csv_summary, github_benchmark, markdown, plain, summary_json, text
-from loadgen.result import Requests, Result
-from loadgen.rows import Batch
+from loadgen.summary.run_data import Requests, Result
 from loadgen.types import Row
 from made_runs import row
 

@@ -20,13 +20,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import report_samples as samples
-from loadgen.histogram import HIGHEST, Histogram
+from loadgen.recorder.batch import Batch
 from loadgen.reports import aiperf, genai_perf, hgrm, hlog, vllm_bench, vllm_detailed
 from loadgen.reports.moments import deviation
 from loadgen.reports.peaks import peaks
-from loadgen.result import Requests, Result
-from loadgen.rows import Batch
-from loadgen.store import merge
+from loadgen.run_files import merge
+from loadgen.stats.histogram import HIGHEST, Histogram
+from loadgen.summary.run_data import Requests, Result
 from loadgen.types import Row
 from made_runs import MS, S, row, run_of
 from stored_runs import as_rows

@@ -12,8 +12,8 @@ import pytest
 
 from loadgen.cli import main
 from loadgen.cli.grafana import dashboard
-from loadgen.exposition import snapshot
 from loadgen.reports.prometheus import expose
+from loadgen.run.metrics_server import snapshot
 from made_runs import S, plan_of, recorded, run_of, window_of
 from test_exposition import PROGRESS, parsed
 

@@ -20,7 +20,7 @@ from loadgen.protocols.grpc.ask import ask
 from loadgen.protocols.http.address import Address, resolve
 from loadgen.protocols.http.limits import Limits
 from loadgen.protocols.http2.pool import Pool
-from loadgen.timelines import WallClock, assemble
+from loadgen.run.assemble import WallClock, assemble
 from loadgen.types import FAILURES, Call, ClockSample, Timeline, TokenEvents, UsageError
 from tests.grpc_server import PATH, in_thread, start
 from tests.http2_server import Client

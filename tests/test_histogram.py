@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.histogram import HIGHEST, Histogram, bucket_of, highest_in, lowest_in, rank
+from loadgen.stats.histogram import HIGHEST, Histogram, bucket_of, highest_in, lowest_in, rank
 
 VALUES = st.integers(0, HIGHEST) | st.integers(0, 5000) | st.sampled_from([0, 1, 1023, 1024, 2047, 2048, HIGHEST])
 LISTS = st.lists(VALUES, min_size=1, max_size=60)

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 import report_samples as samples
 from loadgen.figures import Figures, curves, draw
-from loadgen.report import Check, Gate, Report
+from loadgen.outcomes.report import Check, Gate, Report
+from loadgen.recorder.batch import Batch
 from loadgen.reports.html import Document, NamedRun, document_page, run_page, runs_page
 from loadgen.reports.html.answer import answer
 from loadgen.reports.html.chart import label
@@ -24,7 +25,6 @@ from loadgen.reports.html.page import Section, Table
 from loadgen.reports.html.percentiles import sampled
 from loadgen.reports.html.relation import Change, Point, Series, changes, relation
 from loadgen.reports.html.requests import prompts
-from loadgen.rows import Batch
 from loadgen.types import CENSORED, Row, Window
 from tests.made_runs import MS, S, recorded, row, run_of, window_of
 

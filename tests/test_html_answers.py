@@ -11,7 +11,7 @@ import pytest
 import comparison_samples
 import sweep_samples
 from loadgen.capacity import Sweep
-from loadgen.comparison import Comparison
+from loadgen.outcomes.comparison import Comparison
 from loadgen.reports.compared import headline
 from loadgen.reports.html.compared import comparison_page
 from loadgen.reports.html.sweep import sweep_page

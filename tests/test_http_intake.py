@@ -10,7 +10,7 @@ import sys
 import pytest
 import uvloop
 
-from loadgen.protocols.http import intake
+from loadgen.protocols.http import read_batching
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="epoll and timerfd are Linux's")
 
@@ -20,7 +20,7 @@ class Bench:
 
     def __init__(self, count: int) -> None:
         self.now = 0
-        self.intake = intake.BatchedIntake(asyncio.get_running_loop(), lambda: self.now)
+        self.intake = read_batching.BatchedIntake(asyncio.get_running_loop(), lambda: self.now)
         self.pairs = [socket.socketpair() for _ in range(count)]
         self.read: list[int] = []
         for number, (ours, _) in enumerate(self.pairs):
@@ -105,8 +105,8 @@ def test_a_socket_that_another_callback_closes_is_not_read() -> None:
 def test_only_kernel_stamps_may_wait() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        assert isinstance(intake.make(loop, batched=False), intake.LoopIntake)
-        made = intake.make(loop, batched=True)
-        assert isinstance(made, intake.BatchedIntake) == hasattr(select, "epoll")
+        assert isinstance(read_batching.make(loop, batched=False), read_batching.LoopIntake)
+        made = read_batching.make(loop, batched=True)
+        assert isinstance(made, read_batching.BatchedIntake) == hasattr(select, "epoll")
         made.close()
     uvloop.run(main())

@@ -1,4 +1,4 @@
-"""Walks the imports of the package and asserts that layers only look down."""
+"""The order of the units: each imports only from those above it in ORDER."""
 
 import ast
 import sys
@@ -7,60 +7,84 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "loadgen"
-LEVELS = {
-    0: ("types", "plan", "clock", "schedule", "histogram", "stats", "ranks", "units", "phases", "secrets"),
-    1: ("protocols", "engine", "workload", "mock"),
-    2: ("backends", "rows", "recorder", "checks", "slo", "report", "summary", "timelines", "store", "result", "figures",
-        "comparison", "compare", "capacity"),
-    3: ("reports",),
-    4: ("cli", "run", "planfile", "plancheck", "localcheck", "control", "preflight", "prepare", "ledger", "retry",
-        "models_file", "models_entry", "models_local", "triton", "local", "conductor", "progress", "exposition",
-        "sides", "sweep", "meeting", "readback", "looks", "apart", "__init__", "__main__"),
+ORDER = (
+    "types", "clock", "units", "plan", "redact", "schedule", "stats", "outcomes", "slo",
+    "workload", "protocols", "backends", "recorder", "checks", "figures", "capacity", "summary", "reports",
+    "config", "engine", "local", "preflight", "run_files", "run", "compare", "sweep", "mock", "cli", "__init__",
+    "__main__",
+)
+"""Every unit of the package: a module at its top or a folder."""
+BANNED = {
+    "engine": {"numpy", "pyarrow", "rich"},
+    "protocols": {"numpy", "pyarrow", "rich"},
+    "backends": {"clock", "time", "socket"},
 }
-LEVEL = {name: level for level, names in LEVELS.items() for name in names}
-DATA_OF_REPORTS = ("report", "result", "figures", "comparison", "capacity")
-SENDER_MUST_NOT_IMPORT = ("torch", "transformers", "pyarrow", "plotly", "rich", "aiohttp", "numpy")
+"""What no file of a unit imports: senders stay light, a service backend sees no clock and no socket."""
+LOCAL_BACKENDS = ("generating", "hf", "local", "tasks", "vllm_offline", "vllm_requests")
+"""Backends of a model in a process of its own, by how their files begin: they stamp tokens themselves."""
+DATA_OF_REPORTS = {"outcomes", "figures", "capacity", "summary.run_data", "types", "units", "stats"}
 
 
 def module_of(path: Path) -> str:
-    return path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
 
 
-def imports(path: Path) -> list[str]:
-    found = []
+FILES = {module_of(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def imports(path: Path) -> set[str]:
+    """Return what a file imports: modules of loadgen without `loadgen.`, others by their first name."""
+    found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            if node.module == "loadgen":
-                found += [f"loadgen.{alias.name}" for alias in node.names]
-            else:
-                found.append(node.module)
-    return found
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            within = f"{node.module}.".partition(".")[2]
+            found |= {f"{node.module}.{alias.name}" if within + alias.name in FILES else node.module
+                      for alias in node.names}
+    return {name.removeprefix("loadgen.") if name.startswith("loadgen.") else name.split(".")[0]
+            for name in found if name != "loadgen"}
 
 
-FILES = sorted(ROOT.rglob("*.py"))
+@pytest.fixture(scope="module")
+def graph() -> dict[str, set[str]]:
+    return {module: imports(path) for module, path in FILES.items()}
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_of)
-def test_a_module_imports_only_its_own_level_and_below(path: Path) -> None:
-    module = module_of(path)
-    package = module.split(".")[0]
-    assert package in LEVEL, f"{module}: give it a level in this test"
-    for name in imports(path):
-        parts = name.split(".")
-        if parts[0] == "loadgen" and len(parts) > 1:
-            other = parts[1]
-            same = other == package
-            assert same or LEVEL[other] < LEVEL[package] or (LEVEL[other] == LEVEL[package]), f"{module} -> {name}"
-            if LEVEL[package] == 1 and not same:
-                assert other in (*LEVELS[0], "protocols"), f"{module} -> {name}"
-            if package == "reports" and not same:
-                assert LEVEL[other] < 2 or other in DATA_OF_REPORTS, f"{module} -> {name}"
-        elif LEVEL[package] == 0 and parts[0] != "loadgen":
-            assert parts[0] in sys.stdlib_module_names or parts[0] == "numpy", f"{module} -> {name}"
+@pytest.mark.parametrize("module", FILES)
+def test_a_module_imports_only_units_above_its_own(module: str, graph: dict[str, set[str]]) -> None:
+    unit = module.split(".")[0]
+    assert unit in ORDER, f"{module}: give its unit a place in ORDER"
+    above = ORDER[:ORDER.index(unit) + 1]
+    for name in graph[module] & FILES.keys():
+        assert name.split(".")[0] in above, f"{module} -> {name}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_of)
-def test_no_relative_imports(path: Path) -> None:
-    assert not [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom) and n.level]
+@pytest.mark.parametrize("unit", BANNED)
+def test_a_unit_imports_nothing_that_is_banned_there(unit: str, graph: dict[str, set[str]]) -> None:
+    for module, names in graph.items():
+        _, _, inner = module.partition(".")
+        if module.split(".")[0] == unit and not (unit == "backends" and inner.startswith(LOCAL_BACKENDS)):
+            assert not names & BANNED[unit], f"{module} -> {names & BANNED[unit]}"
+
+
+def test_reports_import_data_only(graph: dict[str, set[str]]) -> None:
+    for module, names in graph.items():
+        if module.split(".")[0] == "reports":
+            for name in names & FILES.keys():
+                allowed = {name, name.split(".")[0]} & (DATA_OF_REPORTS | {"reports"})
+                assert allowed, f"{module} -> {name}"
+
+
+def test_a_leaf_needs_the_standard_library_and_numpy_only(graph: dict[str, set[str]]) -> None:
+    for module, names in graph.items():
+        if module in ORDER[:ORDER.index("slo") + 1]:
+            outside = names - FILES.keys() - sys.stdlib_module_names - {"numpy"}
+            assert not outside, f"{module} -> {outside}"
+
+
+def test_no_relative_imports() -> None:
+    for module, path in FILES.items():
+        tree = ast.parse(path.read_text())
+        assert not [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level], module

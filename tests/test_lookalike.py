@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.backends.lookalike import NAMES, dialect_of, explained, server_of
+from loadgen.backends.detect_dialect import NAMES, dialect_of, explained, server_of
 from loadgen.backends.mindie import MindIE
 from loadgen.backends.openai import OpenAI
 from loadgen.backends.tgi import TGI

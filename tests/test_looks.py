@@ -10,15 +10,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from loadgen.histogram import Histogram
-from loadgen.looks import Looking
-from loadgen.phases import Phases
 from loadgen.plan import SECOND, Duration, Load
-from loadgen.prepare import chart
+from loadgen.recorder.batch import Batch
 from loadgen.recorder.looks import cut, intervals, looks_of, recorded
-from loadgen.rows import Batch
+from loadgen.run.phases import Phases
+from loadgen.run.sequential import Looking
+from loadgen.run.setup import chart
 from loadgen.schedule import look_counts, plan_offsets
-from loadgen.stats import look_confidence, order_statistic_ranks
+from loadgen.stats.estimation import look_confidence, order_statistic_ranks
+from loadgen.stats.histogram import Histogram
 from loadgen.types import COOLDOWN, MEASURED, WARMUP, Window
 from made_runs import MS, S, plan_of, run_of
 from stored_runs import as_rows

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.backends.fulltext import add_text
+from loadgen.backends.cumulative_text import add_text
 from loadgen.backends.mindie import MindIE
 from loadgen.types import Output, Request, UsageError
 from tests.golden import check_stream, check_whole

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from loadgen import models_file
 from loadgen.backends import aisbench, registry
+from loadgen.config import models_file
+from loadgen.config.models_file import Model
 from loadgen.mock.process import MockProcess
-from loadgen.models_file import Model
 from loadgen.plan import SECOND, Load, Plan
 from loadgen.types import Output, Request, UsageError
 from tests.replay import answer, stream

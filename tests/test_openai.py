@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.backends.contract import ServiceBackend
+from loadgen.backends.interface import ServiceBackend
 from loadgen.backends.openai import OpenAI, max_model_len, model_from, model_note, probe_hint
 from loadgen.backends.vllm import VLLM
 from loadgen.types import Request, UsageError

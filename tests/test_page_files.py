@@ -13,8 +13,8 @@ import pytest
 from loadgen.cli import main
 from loadgen.cli.page import Stopped, add_file, add_page, stoppable
 from loadgen.mock.process import MockProcess
-from loadgen.rows import Batch
-from loadgen.store import RunReader, arrow
+from loadgen.recorder.batch import Batch
+from loadgen.run_files import RunReader, arrow
 from made_runs import run_of
 from report_samples import valid
 from runs import run

@@ -1,6 +1,6 @@
 """Sorting requests into phases."""
 
-from loadgen.phases import Phases
+from loadgen.run.phases import Phases
 from loadgen.types import COOLDOWN, MEASURED, WARMUP, Window
 
 

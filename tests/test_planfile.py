@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen import planfile
+from loadgen.config import plan_file
 from loadgen.plan import Duration, Judgement, Load, LocalModel, Plan, Target, Timeouts, Tls, Where, Workload
-from loadgen.secrets import secrets_of
+from loadgen.redact import secrets_of
 from loadgen.types import UsageError
 
 KEY = "LOADGEN_API_KEY"
@@ -48,23 +48,23 @@ plans = st.builds(Plan, sections(Target), sections(LocalModel), sections(Load), 
 
 @given(plans)
 def test_a_plan_survives_being_written_and_read(plan: Plan) -> None:
-    text = json.dumps(planfile.to_dict(plan, mask=False))
-    assert planfile.from_dict(json.loads(text)) == plan
+    text = json.dumps(plan_file.to_dict(plan, mask=False))
+    assert plan_file.from_dict(json.loads(text)) == plan
 
 
 @given(plans)
 def test_overriding_with_nothing_changes_nothing(plan: Plan) -> None:
-    assert planfile.override(plan, {}) == plan
+    assert plan_file.override(plan, {}) == plan
 
 
 @given(st.sampled_from(["Authorization", "api-key", "X-API-Key", "x-auth-token", "Cookie"]),
        st.sampled_from(["", "Bearer "]))
 def test_no_secret_is_written(name: str, scheme: str) -> None:
     plan = Plan(target=Target(api_key="hunter2", headers={name: scheme + "hunter2", "x-trace": "hello"}))
-    written = planfile.to_dict(plan)
+    written = plan_file.to_dict(plan)
     assert "hunter2" not in json.dumps(written)
     assert written["target"]["headers"] == {name: scheme + "***", "x-trace": "hello"}
-    again = planfile.reveal(planfile.from_dict(written), {KEY: "hunter2"})
+    again = plan_file.reveal(plan_file.from_dict(written), {KEY: "hunter2"})
     assert again == plan
 
 
@@ -76,18 +76,18 @@ def test_every_secret_of_a_plan_is_known() -> None:
 
 def test_a_masked_secret_is_refused_until_it_is_given() -> None:
     plan = replace(GOOD, target=replace(GOOD.target, api_key="k", headers={"Authorization": "Bearer k"}))
-    masked = planfile.reveal(planfile.from_dict(planfile.to_dict(plan)), {})
+    masked = plan_file.reveal(plan_file.from_dict(plan_file.to_dict(plan)), {})
     with pytest.raises(UsageError, match=f"masked when it was written: set {KEY}, or give --api-key"):
-        planfile.check(masked)
-    given_now = planfile.override(masked, {"target.api_key": "k", "target.headers": {"Authorization": "Bearer k"}})
+        plan_file.check(masked)
+    given_now = plan_file.override(masked, {"target.api_key": "k", "target.headers": {"Authorization": "Bearer k"}})
     assert given_now == plan
-    planfile.check(given_now)
+    plan_file.check(given_now)
 
 
 def test_the_environment_gives_a_key_but_does_not_replace_one() -> None:
-    assert planfile.reveal(GOOD, {KEY: "secret"}).target.api_key == "secret"
-    named = planfile.override(GOOD, {"target.api_key": "mine"})
-    assert planfile.reveal(named, {KEY: "secret"}) == named
+    assert plan_file.reveal(GOOD, {KEY: "secret"}).target.api_key == "secret"
+    named = plan_file.override(GOOD, {"target.api_key": "mine"})
+    assert plan_file.reveal(named, {KEY: "secret"}) == named
 
 
 @pytest.mark.parametrize(("data", "message"), [
@@ -111,11 +111,11 @@ def test_the_environment_gives_a_key_but_does_not_replace_one() -> None:
 ])
 def test_a_wrong_key_or_value_is_named(data: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        planfile.from_dict(data)
+        plan_file.from_dict(data)
 
 
 def test_short_forms_are_read() -> None:
-    plan = planfile.from_dict({"schema": 1, "resolved": {"x": 1}, "target": {"url": "http://a"},
+    plan = plan_file.from_dict({"schema": 1, "resolved": {"x": 1}, "target": {"url": "http://a"},
                                "judgement": {"precision": "2%"}, "load": {"rate": 5, "warmup": "auto"}})
     assert (plan.target.url, plan.judgement.precision, plan.load.warmup) == (("http://a",), 0.02, -1)
     assert isinstance(plan.load.rate, float)
@@ -123,17 +123,17 @@ def test_short_forms_are_read() -> None:
 
 def test_toml_json_and_a_run_directory_give_the_same_plan(tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_text('[target]\nurl = ["http://host:8000"]\n[load]\nrate = 10\nduration = "60s"\n')
-    (tmp_path / "plan.json").write_text(json.dumps(planfile.to_dict(GOOD) | {"resolved": {"model": "m"}}))
+    (tmp_path / "plan.json").write_text(json.dumps(plan_file.to_dict(GOOD) | {"resolved": {"model": "m"}}))
     for path in (tmp_path / "plan.toml", tmp_path / "plan.json", tmp_path):
-        assert planfile.load(path) == GOOD
+        assert plan_file.load(path) == GOOD
 
 
 def test_the_plan_of_a_run_does_not_write_over_that_run(tmp_path: Path) -> None:
-    plan = planfile.override(GOOD, {"out.dir": "here", "out.outputs": True})
-    (tmp_path / "plan.json").write_text(json.dumps({"schema": 1, **planfile.to_dict(plan), "resolved": {}}))
-    (tmp_path / "mine.json").write_text(json.dumps(planfile.to_dict(plan)))
-    assert planfile.load(tmp_path).out == Where("", True)
-    assert planfile.load(tmp_path / "mine.json").out == Where("here", True)
+    plan = plan_file.override(GOOD, {"out.dir": "here", "out.outputs": True})
+    (tmp_path / "plan.json").write_text(json.dumps({"schema": 1, **plan_file.to_dict(plan), "resolved": {}}))
+    (tmp_path / "mine.json").write_text(json.dumps(plan_file.to_dict(plan)))
+    assert plan_file.load(tmp_path).out == Where("", True)
+    assert plan_file.load(tmp_path / "mine.json").out == Where("here", True)
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [
@@ -147,34 +147,34 @@ def test_the_plan_of_a_run_does_not_write_over_that_run(tmp_path: Path) -> None:
 def test_a_file_that_is_no_plan_is_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UsageError, match=message):
-        planfile.load(tmp_path / name)
+        plan_file.load(tmp_path / name)
 
 
 def test_a_missing_file_and_an_empty_directory_are_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"can't read the plan .*none.toml: No such file"):
-        planfile.load(tmp_path / "none.toml")
+        plan_file.load(tmp_path / "none.toml")
     with pytest.raises(UsageError, match="is no run directory"):
-        planfile.load(tmp_path)
+        plan_file.load(tmp_path)
 
 
 def test_flags_replace_values_and_add_to_tables() -> None:
-    plan = planfile.override(GOOD, {"target.body": {"a": 1, "b": None}, "target.model": "m", "judgement.slo": ("x",)})
-    plan = planfile.override(plan, {"target.body": {"a": 2}})
+    plan = plan_file.override(GOOD, {"target.body": {"a": 1, "b": None}, "target.model": "m", "judgement.slo": ("x",)})
+    plan = plan_file.override(plan, {"target.body": {"a": 2}})
     assert plan.target.body == {"a": 2, "b": None}
     assert (plan.target.model, plan.target.url, plan.judgement.slo) == ("m", GOOD.target.url, ("x",))
 
 
 def test_a_header_replaces_its_own_name_in_any_case() -> None:
-    plan = planfile.override(GOOD, {"target.headers": {"Authorization": "a", "x": "1"}, "target.body": {"A": 1}})
-    plan = planfile.override(plan, {"target.headers": {"authorization": "b"}, "target.body": {"a": 2}})
+    plan = plan_file.override(GOOD, {"target.headers": {"Authorization": "a", "x": "1"}, "target.body": {"A": 1}})
+    plan = plan_file.override(plan, {"target.headers": {"authorization": "b"}, "target.body": {"a": 2}})
     assert (plan.target.headers, plan.target.body) == ({"x": "1", "authorization": "b"}, {"A": 1, "a": 2})
 
 
 def test_a_flag_takes_the_place_of_its_rival() -> None:
-    plan = planfile.override(GOOD, {"load.concurrency": 4, "load.requests": 100})
+    plan = plan_file.override(GOOD, {"load.concurrency": 4, "load.requests": 100})
     assert (plan.load.rate, plan.load.concurrency, plan.load.requests, plan.load.duration) == (0.0, 4, 100, 0)
     with pytest.raises(UsageError, match="give one of the two"):
-        planfile.check(planfile.override(GOOD, {"load.concurrency": 4, "load.rate": 5.0}))
+        plan_file.check(plan_file.override(GOOD, {"load.concurrency": 4, "load.rate": 5.0}))
 
 
 @pytest.mark.parametrize(("flags", "message"), [
@@ -223,7 +223,7 @@ def test_a_flag_takes_the_place_of_its_rival() -> None:
 ])
 def test_a_plan_that_can_not_be_run_says_what_to_write(flags: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        planfile.check(planfile.override(GOOD, flags))
+        plan_file.check(plan_file.override(GOOD, flags))
 
 
 @pytest.mark.parametrize("flags", [
@@ -232,10 +232,10 @@ def test_a_plan_that_can_not_be_run_says_what_to_write(flags: dict[str, Any], me
     {"judgement.slo": ("ttft.p99<500ms", "errors<0.1%")},
 ])
 def test_a_plan_that_can_be_run_passes(flags: dict[str, Any]) -> None:
-    planfile.check(planfile.override(GOOD, flags))
+    plan_file.check(plan_file.override(GOOD, flags))
 
 
 def test_everything_wrong_is_said_at_once() -> None:
     with pytest.raises(UsageError) as caught:
-        planfile.check(Plan())
+        plan_file.check(Plan())
     assert len(str(caught.value).splitlines()) == 3

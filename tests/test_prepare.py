@@ -8,10 +8,11 @@ import socket
 
 import pytest
 
-from loadgen import prepare, workload
+from loadgen import workload
 from loadgen.backends.openai import OpenAI
 from loadgen.plan import SECOND, Duration, Load, Plan, Workload
 from loadgen.protocols.http.address import Address
+from loadgen.run import setup
 from loadgen.types import ABSENT, Request, UsageError, Window
 
 ADDRESS = Address(socket.AF_INET, ("127.0.0.1", 1), "127.0.0.1:1")
@@ -30,16 +31,16 @@ def seconds(n: float) -> Duration:
     (Load(concurrency=3, requests=10), 1),
 ])
 def test_the_warmup_is_a_tenth_of_the_window_within_limits(load: Load, expected: int) -> None:
-    assert prepare.warmup_of(load) == expected * SECOND
+    assert setup.warmup_of(load) == expected * SECOND
 
 
 def test_open_loop_has_a_schedule_with_a_tail_for_the_cooldown() -> None:
-    course = prepare.chart(Load(rate=10, requests=50, warmup=seconds(2), drain=seconds(3)))
+    course = setup.chart(Load(rate=10, requests=50, warmup=seconds(2), drain=seconds(3)))
     assert course.offsets is not None
     assert (course.first, course.last) == (20, 70)
     assert course.window == Window(2 * SECOND, 5 * SECOND, 50)
     assert len(course.offsets) > 70
-    without = prepare.chart(Load(rate=10, requests=50, warmup=seconds(2), cooldown=False))
+    without = setup.chart(Load(rate=10, requests=50, warmup=seconds(2), cooldown=False))
     assert without.offsets is not None
     assert len(without.offsets) == 70
     assert (without.offsets == course.offsets[:70]).all()
@@ -47,17 +48,17 @@ def test_open_loop_has_a_schedule_with_a_tail_for_the_cooldown() -> None:
 
 
 def test_closed_loop_has_a_window_and_no_schedule() -> None:
-    assert prepare.chart(Load(concurrency=2, requests=9)) == prepare.Course(Window(SECOND, ABSENT, 9))
-    by_time = prepare.chart(Load(concurrency=2, duration=seconds(20)))
-    assert by_time == prepare.Course(Window(2 * SECOND, 20 * SECOND, ABSENT))
+    assert setup.chart(Load(concurrency=2, requests=9)) == setup.Course(Window(SECOND, ABSENT, 9))
+    by_time = setup.chart(Load(concurrency=2, duration=seconds(20)))
+    assert by_time == setup.Course(Window(2 * SECOND, 20 * SECOND, ABSENT))
 
 
-def calls(load: Load, **options: object) -> tuple[prepare.Calls, list[tuple[int, Request]], list[tuple[int, str]]]:
+def calls(load: Load, **options: object) -> tuple[setup.Calls, list[tuple[int, Request]], list[tuple[int, str]]]:
     noted: list[tuple[int, Request]] = []
     rejected: list[tuple[int, str]] = []
     source = workload.make(Workload(input_tokens="8", output_tokens="4"), 1)
     backend = options.pop("backend", None) or OpenAI(model="m", url="http://127.0.0.1:1")
-    made = prepare.Calls(prepare.chart(load), source, backend, (ADDRESS, ADDRESS),  # type: ignore[arg-type]
+    made = setup.Calls(setup.chart(load), source, backend, (ADDRESS, ADDRESS),  # type: ignore[arg-type]
                          lambda index, request: noted.append((index, request)),
                          lambda index, due, error: rejected.append((index, str(error))))
     return made, noted, rejected
@@ -99,16 +100,16 @@ def test_a_backend_that_raises_fails_that_request_alone() -> None:
 
 
 def test_senders_and_their_shares() -> None:
-    assert prepare.senders_of(Load(rate=1)) == max(1, len(os.sched_getaffinity(0)) - 1)
-    assert prepare.senders_of(Load(rate=1, senders=7)) == 7
-    assert prepare.senders_of(Load(concurrency=2, senders=7)) == 2
+    assert setup.senders_of(Load(rate=1)) == max(1, len(os.sched_getaffinity(0)) - 1)
+    assert setup.senders_of(Load(rate=1, senders=7)) == 7
+    assert setup.senders_of(Load(concurrency=2, senders=7)) == 2
     plan = Plan(load=Load(concurrency=7, senders=3))
-    assert [setup.limit for setup in prepare.setups(plan, (ADDRESS,))] == [3, 2, 2]
-    assert all(setup.closed and setup.connections == setup.limit for setup in prepare.setups(plan, (ADDRESS,)))
-    opened = prepare.setups(Plan(load=Load(rate=400, senders=2)), (ADDRESS,))
+    assert [setup.limit for setup in setup.setups(plan, (ADDRESS,))] == [3, 2, 2]
+    assert all(setup.closed and setup.connections == setup.limit for setup in setup.setups(plan, (ADDRESS,)))
+    opened = setup.setups(Plan(load=Load(rate=400, senders=2)), (ADDRESS,))
     assert [(setup.limit, setup.connections, setup.reserve) for setup in opened] == [(0, 200, 10)] * 2
 
 
 def test_more_in_flight_than_file_descriptors_is_refused() -> None:
     with pytest.raises(UsageError, match="ulimit -n"):
-        prepare.setups(Plan(load=Load(concurrency=10**8, senders=1)), (ADDRESS,))
+        setup.setups(Plan(load=Load(concurrency=10**8, senders=1)), (ADDRESS,))

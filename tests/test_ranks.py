@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.ranks import MOST_EXACT, hodges_lehmann, holm, least_p, mann_whitney, needed_runs, ratio
+from loadgen.stats.rank_tests import MOST_EXACT, hodges_lehmann, holm, least_p, mann_whitney, needed_runs, ratio
 
 SMALL = st.lists(st.integers(0, 6), min_size=1, max_size=5)  # few different values, so that ties are common
 DISTINCT = st.lists(st.floats(1, 1e6), min_size=2, max_size=10, unique=True)

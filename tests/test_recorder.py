@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.histogram import Histogram
 from loadgen.recorder import BATCHES, Recorder
+from loadgen.recorder.batch import Batch
 from loadgen.recorder.bins import Bins
-from loadgen.recorder.measures import MOST_IN_AN_EVENT, Tokens, measure, spread
-from loadgen.rows import Batch
+from loadgen.recorder.formulas import MOST_IN_AN_EVENT, Tokens, measure, spread
 from loadgen.slo import expand
+from loadgen.stats.histogram import Histogram
 from loadgen.types import ABSENT, CENSORED, COOLDOWN, MEASURED, WARMUP, ClockSample, Health, Row, Window
 from tests.made_runs import MS, S, recorded, row, run_of, window_of
 

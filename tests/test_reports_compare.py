@@ -15,7 +15,7 @@ from rich.cells import cell_len
 
 import comparison_samples as samples
 from inert import HOSTILE, assert_inert
-from loadgen.comparison import Comparison, Estimate, Side
+from loadgen.outcomes.comparison import Comparison, Estimate, Side
 from loadgen.reports import compare_markdown, compare_text
 from loadgen.reports.compared import cells_of, percent
 

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 import sweep_samples as samples
 from inert import HOSTILE, assert_inert
 from loadgen.capacity import UNJUDGED, Answer, Sweep
-from loadgen.capacity.across import across
+from loadgen.capacity.repetitions import across
 from loadgen.reports import sweep_markdown, sweep_text, sweep_words
 from loadgen.reports.markdown import code
 from sweep_samples import ANSWER, SLO, cell

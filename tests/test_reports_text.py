@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 import report_samples as samples
-from loadgen.report import Check, Gate, MetricSummary, Report
+from loadgen.outcomes.report import Check, Gate, MetricSummary, Report
 from loadgen.reports import colour, text
 from loadgen.reports.table import table
 

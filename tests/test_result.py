@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from loadgen.result import OF_A_REQUEST, Requests
-from loadgen.rows import Batch
+from loadgen.recorder.batch import Batch
+from loadgen.summary.run_data import OF_A_REQUEST, Requests
 from loadgen.types import ABSENT
 from made_runs import MS, row
 from written_runs import written

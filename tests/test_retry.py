@@ -10,7 +10,7 @@ import pytest
 from loadgen.engine.dispatch import Dispatch, Policy
 from loadgen.engine.messages import Item
 from loadgen.mock.process import MockProcess
-from loadgen.retry import RETRIED, Retries
+from loadgen.run.retry import RETRIED, Retries
 from loadgen.types import FAILURES, Failure, Timeline
 from runs import run
 from tests.test_dispatch import Bench, items

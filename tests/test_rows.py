@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.rows import COLUMNS, RAGGED, Batch, Ragged
+from loadgen.recorder.batch import COLUMNS, RAGGED, Batch, Ragged
 from loadgen.types import ABSENT, Row
 
 INSTANT = st.integers(-1, 2**62)

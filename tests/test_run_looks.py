@@ -17,7 +17,7 @@ from loadgen.cli.main import parser
 from loadgen.cli.run import plan_of
 from loadgen.mock.process import MockProcess
 from loadgen.plan import SECOND, Plan
-from loadgen.run import LOGGED
+from loadgen.run.execute import LOGGED
 from loadgen.types import COOLDOWN, MEASURED, UsageError
 from runs import run
 

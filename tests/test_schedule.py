@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen import schedule, stats
+from loadgen import schedule
 from loadgen.plan import Duration, Load
 from loadgen.schedule import deal, digest, extend, offsets, plan_offsets, rng
+from loadgen.stats import estimation
 from loadgen.types import UsageError
 
 SECOND = 1_000_000_000
@@ -49,12 +50,12 @@ def test_constant_arrivals_do_not_drift() -> None:
 def test_poisson_arrivals_follow_their_law(rate: float, seed: int) -> None:
     n = round(60 * rate)
     found = made("poisson", rate, n, seed=seed)
-    critical = stats.ks_critical(n) * 1.2  # 5 % of seeds would fail at 1
-    assert stats.ks_uniform(found, 0, 60 * SECOND) < critical
-    assert stats.ks_exponential(np.diff(found), SECOND / rate) < critical
-    assert abs(stats.lag1(np.diff(found))) < 3 / math.sqrt(n)
+    critical = estimation.ks_critical(n) * 1.2  # 5 % of seeds would fail at 1
+    assert estimation.ks_uniform(found, 0, 60 * SECOND) < critical
+    assert estimation.ks_exponential(np.diff(found), SECOND / rate) < critical
+    assert abs(estimation.lag1(np.diff(found))) < 3 / math.sqrt(n)
     # Variance of a Poisson index of dispersion over w windows: 2 / (w - 1).
-    assert abs(stats.index_of_dispersion(found, SECOND) - 1) < 3 * math.sqrt(2 / 58)
+    assert abs(estimation.index_of_dispersion(found, SECOND) - 1) < 3 * math.sqrt(2 / 58)
 
 
 @pytest.mark.parametrize("senders", [2, 10])
@@ -64,7 +65,7 @@ def test_dealt_slices_and_their_merger_are_as_random_as_the_whole(senders: int) 
     assert np.array_equal(np.sort(np.concatenate(slices)), found)
     for part in slices:
         gaps = np.diff(part)
-        assert abs(stats.lag1(gaps)) < 4 / math.sqrt(gaps.size)
+        assert abs(estimation.lag1(gaps)) < 4 / math.sqrt(gaps.size)
         # Each slice takes every k-th arrival, so its gaps are Erlang with a CV of 1 / sqrt(k).
         assert gaps.std() / gaps.mean() == pytest.approx(1 / math.sqrt(senders), rel=0.1)
     matrix = np.corrcoef([np.diff(part[: 30_000 // senders]) for part in slices])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.sides import runs_in
+from loadgen.compare.load import runs_in
 from loadgen.types import UsageError
 
 

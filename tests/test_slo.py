@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.report import PERCENTILES
+from loadgen.outcomes.report import PERCENTILES
 from loadgen.slo import LATENCIES, PRESETS, expand, parse
 from loadgen.types import UsageError
 from loadgen.units import format_duration

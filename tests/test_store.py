@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from loadgen.report import SCHEMA
-from loadgen.rows import Batch
-from loadgen.store import RunReader, RunWriter, arrow
+from loadgen.outcomes.report import SCHEMA
+from loadgen.recorder.batch import Batch
+from loadgen.run_files import RunReader, RunWriter, arrow
 from loadgen.types import ClockSample, Health, UsageError
 from stored_runs import HEALTH, ROWS, as_rows, row, writer_of
 
@@ -173,7 +173,7 @@ def test_a_parquet_file_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_rows_are_read_a_part_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loadgen.store.arrow._GROUP", 1)
+    monkeypatch.setattr("loadgen.run_files.arrow._GROUP", 1)
     parts = [[row(i), row(i + 100)] for i in range(5)]
     writer_of(tmp_path / "run", *parts).finish({})
     batches = list(RunReader(tmp_path / "run").rows())

@@ -7,11 +7,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import pytest
 
-from loadgen.histogram import Histogram
-from loadgen.report import SCHEMA
-from loadgen.rows import Batch
-from loadgen.store import RunReader, RunWriter, StorageFull
-from loadgen.store.writer import open_unbuffered
+from loadgen.outcomes.report import SCHEMA
+from loadgen.recorder.batch import Batch
+from loadgen.run_files import RunReader, RunWriter, StorageFull
+from loadgen.run_files.writer import open_unbuffered
+from loadgen.stats.histogram import Histogram
 from loadgen.types import UsageError
 from stored_runs import HEALTH, ROWS, as_rows, row, writer_of
 

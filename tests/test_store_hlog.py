@@ -7,8 +7,8 @@ from hdrh.log import HistogramLogReader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.histogram import HIGHEST, Histogram, rank
-from loadgen.store import hlog
+from loadgen.run_files import hlog
+from loadgen.stats.histogram import HIGHEST, Histogram, rank
 from stored_runs import writer_of
 
 SECOND = 1_000_000_000

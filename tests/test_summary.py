@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loadgen.outcomes.report import Report
 from loadgen.recorder import Recorder
+from loadgen.recorder.batch import Batch
 from loadgen.recorder.estimate import percentile, rate, share
-from loadgen.report import Report
-from loadgen.rows import Batch
 from loadgen.slo import expand
 from loadgen.summary import build
 from loadgen.types import ABSENT, CENSORED, COOLDOWN, MEASURED, WARMUP, Row, Window

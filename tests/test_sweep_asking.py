@@ -9,8 +9,8 @@ import pytest
 
 from loadgen.capacity import Sweep
 from loadgen.plan import SECOND, Duration, Judgement, Load, Plan, Target
-from loadgen.sweep.asking import spec_of
 from loadgen.sweep.cells import name_of, seed_of, wanted
+from loadgen.sweep.parse_spec import spec_of
 from loadgen.sweep.spec import Spec, differences, read
 from loadgen.types import UsageError
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from loadgen.apart import heeding
 from loadgen.plan import Plan, Target, Tls
-from loadgen.sweep.asking import spec_of
-from loadgen.sweep.between import gone, prepare
+from loadgen.run.subprocess import heeding
+from loadgen.sweep.hooks import gone, prepare
+from loadgen.sweep.parse_spec import spec_of
 from loadgen.sweep.spec import Settings
 from loadgen.types import UsageError
 from loopback import read_request, serve

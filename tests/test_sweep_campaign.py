@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.capacity import FAILS, PASSES, Cell, Sweep
-from loadgen.sweep.asking import spec_of
+from loadgen.sweep.parse_spec import spec_of
 from loadgen.sweep.spec import Spec
 from loadgen.types import UsageError
 from made_runs import MS

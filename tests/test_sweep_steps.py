@@ -9,7 +9,7 @@ import pytest
 from loadgen.capacity import FAILS, PASSES, UNJUDGED, Answer, Cell
 from loadgen.capacity.trial import CLIENT, SETUP, SHORT, Seen
 from loadgen.plan import SECOND, Duration, Load, Plan, Target
-from loadgen.sweep.asking import spec_of
+from loadgen.sweep.parse_spec import spec_of
 from loadgen.sweep.spec import Spec
 from loadgen.sweep.steps import BASELINE, steps
 from report_samples import metric

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.timelines import WallClock, assemble
+from loadgen.run.assemble import WallClock, assemble
 from loadgen.types import ABSENT, MEASURED, ClockSample, Failure, Timeline, TokenEvents
 
 OFFSET = 1_795_000_000_000_000_000

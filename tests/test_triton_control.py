@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from loadgen.backends.triton import Triton
-from loadgen.control import Answer
+from loadgen.outcomes.report import Report, Verdict
+from loadgen.preflight import triton, triton_statistics
+from loadgen.preflight.http import Answer
+from loadgen.preflight.triton_api import HttpPlane, RefusedError
 from loadgen.protocols.http.address import Address
-from loadgen.report import Report, Verdict
 from loadgen.reports.server import server as server_lines
-from loadgen.triton import meeting, statistics
-from loadgen.triton.planes import HttpPlane, RefusedError
 from loadgen.types import Call, UsageError
 from tests.replay import capture
 
@@ -62,7 +62,7 @@ def counted(requests: int) -> list[Mapping[str, Any]]:
 def test_what_changed_is_told_once_the_counters_stand_still() -> None:
     plane = FakePlane(counted(3), counted(4), counted(4), counted(10), counted(14), counted(14))
     naps: list[float] = []
-    watch = statistics.Watch([plane], ["llm"], [], "2.51.0", naps.append)
+    watch = triton_statistics.Watch([plane], ["llm"], [], "2.51.0", naps.append)
     watch.start()
     facts = watch.facts()
     assert len(naps) == 4
@@ -73,13 +73,13 @@ def test_what_changed_is_told_once_the_counters_stand_still() -> None:
 
 
 def test_servers_and_versions_are_added_up() -> None:
-    watch = statistics.Watch([FakePlane(STATS), FakePlane([*STATS, *STATS])], ["llm"], [], "", lambda s: None)
+    watch = triton_statistics.Watch([FakePlane(STATS), FakePlane([*STATS, *STATS])], ["llm"], [], "", lambda s: None)
     assert watch._statistics()["llm"]["success"] == {"count": 3 * 87, "ns": 3 * 2612116637}
 
 
 def test_a_server_that_is_gone_after_the_run_spoils_nothing() -> None:
     plane = FakePlane(counted(1), counted(1), RefusedError("grpc_unavailable", "gone"))
-    watch = statistics.Watch([plane], ["llm"], [], "2.51.0", lambda s: None)
+    watch = triton_statistics.Watch([plane], ["llm"], [], "2.51.0", lambda s: None)
     watch.start()
     assert watch.facts()["error"] == "no statistics after the run: gone"
 
@@ -87,19 +87,19 @@ def test_a_server_that_is_gone_after_the_run_spoils_nothing() -> None:
 def test_counters_that_never_stand_still_are_taken_as_they_are() -> None:
     plane = FakePlane(*(counted(number) for number in range(1, 60)))
     naps: list[float] = []
-    watch = statistics.Watch([plane], ["llm"], [], "", naps.append)
+    watch = triton_statistics.Watch([plane], ["llm"], [], "", naps.append)
     watch.start()
     assert len(naps) < 50
 
 
 def test_the_metrics_page_by_model() -> None:
-    page = statistics.read_page(PAGE, ["llm"])
+    page = triton_statistics.read_page(PAGE, ["llm"])
     assert page["nv_inference_request_success{model=llm}"] == 87
     assert page["nv_inference_request_failure{model=llm,reason=OTHER}"] == 0
     assert page["nv_inference_request_duration_us{model=llm}"] == 2612073
-    assert not any("model=" in name for name in statistics.read_page(PAGE, ["other"]))
+    assert not any("model=" in name for name in triton_statistics.read_page(PAGE, ["other"]))
     odd = 'nv_x{model="a",version="1"} 1\nnv_x{model="a",version="2"} 2\nnv_y oops\n# nv_z 1\n\nnv_gpu_utilization 0.5'
-    assert statistics.read_page(odd, ["a"]) == {"nv_x{model=a}": 3.0, "nv_gpu_utilization": 0.5}
+    assert triton_statistics.read_page(odd, ["a"]) == {"nv_x{model=a}": 3.0, "nv_gpu_utilization": 0.5}
 
 
 @pytest.mark.parametrize(("name", "grows"), [
@@ -108,7 +108,7 @@ def test_the_metrics_page_by_model() -> None:
     ("nv_gpu_power_usage", False), ("go_threads", False),
 ])
 def test_what_grows_is_told_from_what_is_an_instant(name: str, grows: bool) -> None:
-    assert statistics.is_counter(name) == grows
+    assert triton_statistics.is_counter(name) == grows
 
 
 @pytest.mark.parametrize(("url", "page"), [
@@ -116,37 +116,37 @@ def test_what_grows_is_told_from_what_is_an_instant(name: str, grows: bool) -> N
     ("http://[::1]:8000", "http://[::1]:8002/metrics"),
 ])
 def test_where_the_metrics_page_usually_is(url: str, page: str) -> None:
-    assert statistics.metrics_url(url) == page
+    assert triton_statistics.metrics_url(url) == page
 
 
 def test_a_page_that_is_not_there_is_empty() -> None:
-    assert statistics._fetch("http://127.0.0.1:1/metrics") == ""
+    assert triton_statistics._fetch("http://127.0.0.1:1/metrics") == ""
 
 
 # Models.
 
 
 def test_the_only_model_is_taken_and_several_are_listed() -> None:
-    assert meeting._only_model(FakePlane([])) == "llm"
+    assert triton._only_model(FakePlane([])) == "llm"
     for models, words in ((("a", "b"), "give --model; loaded: a, b"), ((), "loaded: none")):
         with pytest.raises(UsageError, match=words):
-            meeting._only_model(FakePlane([], models=models))
+            triton._only_model(FakePlane([], models=models))
 
 
 def test_why_a_model_is_not_loaded_is_told() -> None:
     plane = FakePlane([])
     plane.models.append({"name": "big", "version": "3", "state": "UNAVAILABLE", "reason": "out of memory"})
     with pytest.raises(UsageError, match=r"'big' .* not loaded \(version 3 UNAVAILABLE: out of memory\).*loaded: llm"):
-        meeting._check_model(plane, "big")
+        triton._check_model(plane, "big")
     with pytest.raises(UsageError, match="has no model 'lm'; did you mean llm"):
-        meeting._check_model(plane, "lm")
-    meeting._check_model(plane, "llm")
+        triton._check_model(plane, "lm")
+    triton._check_model(plane, "llm")
 
 
 def test_the_parts_of_an_ensemble() -> None:
     steps = [{"model_name": "pre"}, {"model_name": "llm"}, {"model_name": "pre"}]
-    assert list(meeting.parts_of({"ensemble_scheduling": {"step": steps}})) == ["pre", "llm"]
-    assert list(meeting.parts_of({})) == []
+    assert list(triton.parts_of({"ensemble_scheduling": {"step": steps}})) == ["pre", "llm"]
+    assert list(triton.parts_of({})) == []
 
 
 # The control plane over HTTP.

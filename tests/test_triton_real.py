@@ -11,9 +11,9 @@ import pytest
 
 from loadgen.backends import registry
 from loadgen.plan import Plan, Target
+from loadgen.preflight import triton
 from loadgen.protocols.grpc.ask import ask
 from loadgen.protocols.http.limits import Limits
-from loadgen.triton import meeting as triton
 from loadgen.types import Request
 from tests.runs import Run, run
 from tests.tritonserver.server import CantRunError, Triton, running
@@ -66,7 +66,7 @@ def test_every_request_succeeds_and_every_token_is_counted(server: Triton, tmp_p
 
 
 def test_the_report_of_the_files_knows_the_server_too(server: Triton, tmp_path: Path) -> None:
-    from loadgen.readback import replay
+    from loadgen.run_files.read_back import replay
 
     result = measured(server, tmp_path / "run", "grpc", "--model", "llm")
     assert replay(tmp_path / "run").server == result.summary["server"]
@@ -155,7 +155,7 @@ def test_what_the_model_answered_is_what_it_was_given(server: Triton, tmp_path: 
         if endpoint == "grpc":
             answer = bytes(ask(addresses[0], call, Limits()).payload)
         else:
-            from loadgen.control import ask as ask_http
+            from loadgen.preflight.http import ask as ask_http
 
             answer = ask_http(addresses[0], call, 10).body
         assert b"cat [1, 3, 2, 2] 3" in answer

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from loadgen.histogram import Histogram
-from loadgen.readback import read_back
-from loadgen.result import Requests, Result
-from loadgen.rows import Batch
-from loadgen.store import RunWriter
+from loadgen.recorder.batch import Batch
+from loadgen.run_files import RunWriter
+from loadgen.run_files.read_back import read_back
+from loadgen.stats.histogram import Histogram
+from loadgen.summary.run_data import Requests, Result
 from loadgen.types import ClockSample, Health, Row
 from made_runs import MS, S, run_of, window_of
 

@@ -12,7 +12,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
-from loadgen.backends.contract import ServiceBackend
+from loadgen.backends.interface import ServiceBackend
 from loadgen.backends.local import LocalBackend
 from loadgen.types import Output, Request, Timeline, TokenEvents, UsageError
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
-from loadgen.backends import counting, failures
-from loadgen.backends.counting import Trace
+from loadgen.backends import failures, token_counts
+from loadgen.backends.token_counts import Trace
 from loadgen.protocols.sse import Events
 from loadgen.types import Failure, Output, Request, Timeline, TokenEvents
 
@@ -27,7 +27,7 @@ def decode_stream(timeline: Timeline, request: Request, stream: Events, parse: P
     output = _begin(timeline, request)
     trace = Trace(stream.ends)
     found = _read(stream, parse, output, trace)
-    events = counting.count(trace, output, request, tokenizer)
+    events = token_counts.count(trace, output, request, tokenizer)
     events.failure = _outcome(timeline, output, found, stream.rest, bool(events.ends))
     return events
 
@@ -47,7 +47,7 @@ def decode_text(timeline: Timeline, request: Request, parse: Parse, tokenizer: T
     if said or (output.finish_reason and output.usage_tokens > 0):
         trace.changes.append((0, True, len(output.token_ids), output.tokens, output.usage_tokens))
     output.done = output.done or (found is None and timeline.complete)
-    events = counting.in_one_piece(counting.count(trace, output, request, tokenizer))
+    events = token_counts.in_one_piece(token_counts.count(trace, output, request, tokenizer))
     events.failure = _outcome(timeline, output, found, False, bool(events.ends))
     return events
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from loadgen.backends.contract import input_of
+from loadgen.backends.interface import input_of
 from loadgen.backends.local import LocalBackend
 from loadgen.types import ABSENT, Call, Failure, Request, Timeline, TokenEvents, UsageError
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from loadgen.backends import dialect, failures, tgi
+from loadgen.backends.cumulative_text import add_text
 from loadgen.backends.dialect import Input, Messages
-from loadgen.backends.fulltext import add_text
 from loadgen.backends.openai import OpenAI
 from loadgen.protocols.sse import Events
 from loadgen.types import Failure, Output, Request, Timeline, TokenEvents, UsageError

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from loadgen.backends import dialect
-from loadgen.backends.contract import ServiceBackend
 from loadgen.backends.dialect import Input, max_model_len, model_from, model_note
 from loadgen.backends.failures import probe_hint
+from loadgen.backends.interface import ServiceBackend
 from loadgen.types import Output, UsageError
 
 __all__ = ["OpenAI", "max_model_len", "model_from", "model_note", "probe_hint"]

@@ -15,8 +15,8 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from loadgen.backends import aisbench
-from loadgen.backends.contract import ServiceBackend
 from loadgen.backends.errors import told
+from loadgen.backends.interface import ServiceBackend
 from loadgen.backends.local import LocalBackend
 from loadgen.backends.local_answers import Local, check_endpoint
 from loadgen.plan import LocalModel, Target

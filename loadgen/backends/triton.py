@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from loadgen.backends import counting, dialect, triton_infer
-from loadgen.backends.contract import ServiceBackend, without_null
+from loadgen.backends import dialect, token_counts, triton_infer
 from loadgen.backends.dialect import Input
+from loadgen.backends.interface import ServiceBackend, without_null
 from loadgen.backends.triton_inputs import Inputs, Step, value_of
 from loadgen.backends.triton_tensors import Model
 from loadgen.protocols import sse
@@ -129,7 +129,7 @@ class Triton(ServiceBackend):
             unary = self.known is not None and not self.known.decoupled
             read = triton_grpc.decode_whole if unary else triton_grpc.decode_stream
             events = read(timeline, request, self.tokenizer)
-            return events if self.stream else counting.in_one_piece(events)
+            return events if self.stream else token_counts.in_one_piece(events)
         if self.endpoint == "infer":
             return triton_infer.decode(timeline, request, self.parse_text_response, self.tokenizer)
         return super().decode(timeline, request)

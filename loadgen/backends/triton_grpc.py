@@ -8,8 +8,8 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as messages
 
-from loadgen.backends import counting, failures
-from loadgen.backends.counting import NO_CHANGE, Change, Trace
+from loadgen.backends import failures, token_counts
+from loadgen.backends.token_counts import NO_CHANGE, Change, Trace
 from loadgen.backends.triton_inputs import Step
 from loadgen.backends.triton_tensors import Model, unpack_texts
 from loadgen.protocols.grpc.messages import split
@@ -132,7 +132,7 @@ READERS: Final[Mapping[str, Callable[[bytes, Output], None]]] = {
 def _events(timeline: Timeline, request: Request, output: Output, trace: Trace, found: Failure | None,
             tokenizer: Tokenizer | None) -> TokenEvents:
     text = bool(output.content) or output.usage_tokens > 0
-    events = counting.count(trace, output, request, tokenizer if text else None)
+    events = token_counts.count(trace, output, request, tokenizer if text else None)
     events.failure = _outcome(timeline, output, found, bool(events.ends))
     return events
 

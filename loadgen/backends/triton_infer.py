@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from loadgen.backends import counting, failures
-from loadgen.backends.counting import Trace
+from loadgen.backends import failures, token_counts
+from loadgen.backends.token_counts import Trace
 from loadgen.backends.triton_inputs import Step
 from loadgen.backends.triton_tensors import NUMPY, unpack_texts
 from loadgen.types import Failure, Output, Request, Timeline, TokenEvents
@@ -41,7 +41,8 @@ def decode(timeline: Timeline, request: Request, parse: Parse, tokenizer: Callab
     found = _read(timeline, payload, parse, output) if timeline.complete and timeline.failure is None else None
     if output.done:
         trace.changes.append((0, True, 0, 0, output.usage_tokens))
-    events = counting.in_one_piece(counting.count(trace, output, request, tokenizer if output.content else None))
+    counted = token_counts.count(trace, output, request, tokenizer if output.content else None)
+    events = token_counts.in_one_piece(counted)
     events.failure = timeline.failure or found
     if events.failure is None and not timeline.complete:
         events.failure = Failure("truncated", f"the connection ended in the middle, after {len(payload)} bytes")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
-from loadgen.report import Gate, MetricSummary
+from loadgen.outcomes.report import Gate, MetricSummary
 from loadgen.types import UsageError
 
 SCHEMA: Final = 1

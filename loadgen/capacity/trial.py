@@ -11,7 +11,7 @@ from typing import Final
 from loadgen.capacity.model import FAILS, PASSES, UNJUDGED
 from loadgen.checks.rows import MOST_ERRORS
 from loadgen.checks.verdict import SLO_FAILED
-from loadgen.report import Check, Report
+from loadgen.outcomes.report import Check, Report
 
 CLIENT: Final = "client"
 SHORT: Final = "short"

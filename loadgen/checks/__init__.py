@@ -1,7 +1,7 @@
 """Judging a run: evidence, the table of checks, objectives, the verdict."""
 
-from loadgen.checks.certain import certain
-from loadgen.checks.evidence import Evidence, evidence, span, uses_kernel_stamps
+from loadgen.checks.early_stop import certain
+from loadgen.checks.inputs import Evidence, evidence, span, uses_kernel_stamps
 from loadgen.checks.verdict import CHECKS, judge, warnings
 
 __all__ = ["CHECKS", "Evidence", "certain", "evidence", "judge", "span", "uses_kernel_stamps", "warnings"]

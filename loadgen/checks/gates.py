@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from loadgen.outcomes.report import Gate
 from loadgen.recorder import Recorder
 from loadgen.recorder.estimate import Estimate, mean, percentile, rate, share
-from loadgen.report import Gate
 from loadgen.slo import Slo
-from loadgen.stats import needed_n
+from loadgen.stats.estimation import needed_n
 
 MOST: Final = 10**9
 """A count that stands for "no number of requests will do"."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from loadgen.checks.evidence import Evidence
+from loadgen.checks.inputs import Evidence
+from loadgen.outcomes.report import Check
 from loadgen.recorder.health import CLOCK_DRIFT
-from loadgen.report import Check
 from loadgen.types import ABSENT
 
 MS: Final = 1_000_000

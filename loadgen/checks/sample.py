@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from loadgen.checks.evidence import Evidence
 from loadgen.checks.gates import MOST, Decision
+from loadgen.checks.inputs import Evidence
 from loadgen.checks.steady import Steady
-from loadgen.report import Check
+from loadgen.outcomes.report import Check
 from loadgen.units import format_duration
 
 TIMES_MEAN: Final = 10

@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from loadgen.histogram import Histogram
 from loadgen.recorder import Recorder
-from loadgen.stats import lag1, quantile_interval
+from loadgen.stats.estimation import lag1, quantile_interval
+from loadgen.stats.histogram import Histogram
 
 SIGMAS: Final = 3
 """How far noise may go: three standard deviations of what steady Poisson traffic does by itself."""

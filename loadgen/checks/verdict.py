@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from loadgen.checks import rows, sample
-from loadgen.checks.evidence import Evidence, evidence
 from loadgen.checks.gates import Decision
+from loadgen.checks.inputs import Evidence, evidence
+from loadgen.outcomes.report import Check, Verdict
 from loadgen.recorder import Recorder
-from loadgen.report import Check, Verdict
 
 VALID: Final = 0
 SLO_FAILED: Final = 1

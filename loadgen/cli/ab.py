@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loadgen.apart import INTERRUPTED
 from loadgen.cli.apart import Job, execute_apart
 from loadgen.cli.compare import add_arguments, question_of, show
 from loadgen.cli.flags import add_flags
 from loadgen.cli.plans import plan_from, until_precise
 from loadgen.plan import Plan
+from loadgen.run.subprocess import INTERRUPTED
 from loadgen.types import UsageError
 from loadgen.units import parse_count, parse_duration
 
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 def plan_of(args: argparse.Namespace) -> tuple[Plan, Path]:
     """Build the plan that all runs share, and say where they go. Raise UsageError if it can't be run."""
-    from loadgen import planfile
+    from loadgen.config import plan_file
 
     if not args.base or not args.new:
         raise UsageError("two servers are compared: write --base URL and --new URL")
@@ -83,7 +83,7 @@ def plan_of(args: argparse.Namespace) -> tuple[Plan, Path]:
         raise UsageError("--url names one server, and two are compared: write --base URL and --new URL")
     plan = until_precise(plan_from(args), args)
     for side in (args.base, args.new):
-        planfile.check(replace(plan, target=replace(plan.target, url=tuple(side))))
+        plan_file.check(replace(plan, target=replace(plan.target, url=tuple(side))))
     out = Path(plan.out.dir or f"runs/{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}-ab")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"the output directory {out} exists and is not empty: write another --out, or remove it")
@@ -104,7 +104,7 @@ def turns(plan: Plan, out: Path, base: Sequence[str], new: Sequence[str], runs: 
 
 def _make(jobs: Sequence[Turn], pause: int) -> tuple[list[Turn], int]:
     """Make the runs; return those that ended by themselves, and 130 or 2 if the rest was left out, else 0."""
-    from loadgen.store import names
+    from loadgen.run_files import names
 
     made: list[Turn] = []
     for place, turn in enumerate(jobs, 1):
@@ -128,7 +128,7 @@ def _make(jobs: Sequence[Turn], pause: int) -> tuple[list[Turn], int]:
 
 def _compare(made: Sequence[Turn], code: int, question: Question, form: str, out: Path) -> int:
     from loadgen.compare import compare
-    from loadgen.sides import read_blocks, read_sides
+    from loadgen.compare.load import read_blocks, read_sides
 
     whole = [turn for turn in made if {"base", "new"} == {other.side for other in made if other.number == turn.number}]
     sides = [[turn.job.plan.out.dir for turn in whole if turn.side == side] for side in ("base", "new")]

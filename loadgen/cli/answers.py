@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from loadgen.cli.report import write_whole
-from loadgen.report import PAGE
+from loadgen.outcomes.report import PAGE
 from loadgen.types import UsageError
 
 
@@ -35,7 +35,7 @@ def _sweep(directory: Path, args: argparse.Namespace) -> int:
 
 def _comparison(directory: Path, args: argparse.Namespace) -> int:
     from loadgen.cli.compare import COMPARISON, print_it
-    from loadgen.comparison import Comparison
+    from loadgen.outcomes.comparison import Comparison
     from loadgen.reports.html.compared import comparison_page
 
     path = directory / COMPARISON

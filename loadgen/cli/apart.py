@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from loadgen.apart import INVALID, WORSE, Child, heeding
 from loadgen.plan import Plan
+from loadgen.run.subprocess import INVALID, WORSE, Child, heeding
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ def execute(job: Job) -> int:
     """Make the run in this process, print its table, write its page, and return its exit code."""
     from loadgen.cli.page import add_page
     from loadgen.cli.show import show
-    from loadgen.report import PAGE
+    from loadgen.outcomes.report import PAGE
     from loadgen.reports.live import choose
-    from loadgen.run import execute
+    from loadgen.run.execute import execute
 
     report, directory = execute(job.plan, choose(sys.stderr, quiet=job.quiet))
     if job.table:

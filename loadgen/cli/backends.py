@@ -140,7 +140,7 @@ def _length(lengths: Sequence[str]) -> str:
 
 def _options(made: type) -> Iterator[tuple[str, inspect.Parameter]]:
     """Yield the constructor's own arguments, beside those that every backend has."""
-    from loadgen.backends.contract import ServiceBackend
+    from loadgen.backends.interface import ServiceBackend
 
     common = {*inspect.signature(ServiceBackend.__init__).parameters, *(flag.path.partition(".")[2] for flag in FLAGS
                                                                          if flag.path.startswith("model."))}

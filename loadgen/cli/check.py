@@ -12,8 +12,8 @@ from typing import Final
 import httptools
 
 from loadgen.backends import failures, registry
-from loadgen.backends.contract import ServiceBackend
 from loadgen.backends.errors import told
+from loadgen.backends.interface import ServiceBackend
 from loadgen.plan import Target
 from loadgen.types import ABSENT, Request, Timeline, TokenEvents, UsageError
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from loadgen.report import PAGE
+from loadgen.outcomes.report import PAGE
 from loadgen.types import UsageError
 
 if TYPE_CHECKING:
     from loadgen.compare import Question
-    from loadgen.comparison import Comparison
+    from loadgen.outcomes.comparison import Comparison
 
 COMPARISON: Final = "comparison.json"
 
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     place = place_of(args.out)
     question = question_of(args, labels=(_label(paths[0]), _label(paths[1])), lax=args.lax, force=args.force)
     from loadgen.compare import compare
-    from loadgen.sides import read_blocks, read_sides
+    from loadgen.compare.load import read_blocks, read_sides
 
     comparison = compare(*read_sides(*paths), question, read_blocks)
     show(comparison, args.format, place)
@@ -90,7 +90,7 @@ def question_of(args: argparse.Namespace, **settings: Any) -> Question:
     """Build the Question that the flags of `add_arguments` ask. Raise UsageError for one that makes no sense."""
     from loadgen.compare import Question
     from loadgen.compare.gates import read_all
-    from loadgen.planfile import read_share
+    from loadgen.config.plan_file import read_share
 
     try:
         tolerance = read_share(args.tolerance)
@@ -106,7 +106,7 @@ def question_of(args: argparse.Namespace, **settings: Any) -> Question:
 def place_of(out: str | None) -> Path | None:
     """Make the directory that --out names, if it does. Raise UsageError if it can't be made, or is of something else.
     """
-    from loadgen.sides import is_run
+    from loadgen.compare.load import is_run
     from loadgen.sweep.files import SWEEP
 
     if out is None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from loadgen.cli.formats import BINARY, BY_NAME, FILES, FORMATS, Format
-from loadgen.plancheck import nearest
+from loadgen.config.plan_check import nearest
 from loadgen.types import UsageError
 
 if TYPE_CHECKING:
-    from loadgen.result import Result
+    from loadgen.summary.run_data import Result
 
 HELP = "formats:\n" + "\n".join(f"  {format.name:<20} {format.about}" for format in FORMATS) + "\n"
 
@@ -31,7 +31,7 @@ def export(dirs: Sequence[Path], format: Format, out: Path | None) -> None:
     Raises UsageError before anything is read if the format and the place don't fit, and for a directory without a run.
     """
     _check(dirs, format, out)
-    from loadgen.readback import read_back
+    from loadgen.run_files.read_back import read_back
 
     results = [read_back(dir, name) for dir, name in zip(dirs, names_of(dirs), strict=True)]
     if format.form == FILES:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from loadgen.planfile import AUTO, read_share
+from loadgen.config.plan_file import AUTO, read_share
 from loadgen.types import UsageError
 from loadgen.units import parse_count, parse_duration, parse_rate
 
@@ -194,7 +194,7 @@ def add_flags(parser: argparse.ArgumentParser, without: Collection[str] = ()) ->
 
 
 def overrides(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Pick the plan's values out of parsed arguments: "table.key" -> value, as loadgen.planfile.override takes them."""
+    """Pick the plan's values out of parsed arguments: "table.key" -> value, as plan_file.override takes them."""
     repeats = {flag.path: flag.repeat for flag in FLAGS if flag.repeat}
     known = {flag.path for flag in FLAGS}
     return {path: repeats[path](value) if path in repeats else value for path, value in given.items() if path in known}

@@ -39,7 +39,7 @@ FORMATS: Final = (
     Format("json", "loadgen.reports.summary_json", "summary.json; a list of those of several runs"),
     Format("csv", "loadgen.reports.csv_requests", "one line a request"),
     Format("csv-summary", "loadgen.reports.csv_summary", "one line a metric"),
-    Format("parquet", "loadgen.store.merge", "one row a request, of several runs in one file", BINARY),
+    Format("parquet", "loadgen.run_files.merge", "one row a request, of several runs in one file", BINARY),
     Format("hlog", "loadgen.reports.hlog", "the HdrHistogram interval logs in one"),
     Format("hgrm", "loadgen.reports.hgrm", "HdrHistogram percentile distributions, a file a metric", FILES),
     Format("github-benchmark", "loadgen.reports.github_benchmark", "smaller.json and bigger.json for "

@@ -10,7 +10,7 @@ from typing import Final
 
 import loadgen
 from loadgen.cli.parser import Parser
-from loadgen.plancheck import nearest
+from loadgen.config.plan_check import nearest
 from loadgen.types import UsageError
 
 COMMANDS: Final = ("run", "sweep", "report", "compare", "ab", "mock", "backends", "grafana")

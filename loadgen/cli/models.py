@@ -9,27 +9,27 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from loadgen import models_file, planfile
-from loadgen.apart import INTERRUPTED, WORSE
 from loadgen.cli.apart import Job, execute, execute_apart
 from loadgen.cli.flags import overrides
 from loadgen.cli.plans import until_precise
+from loadgen.config import models_file, plan_file
 from loadgen.plan import Plan
+from loadgen.run.subprocess import INTERRUPTED, WORSE
 from loadgen.types import UsageError
 
 
 def jobs_of(args: argparse.Namespace) -> list[Job]:
     """Build the plans of all models. Raises UsageError if one of them can't be run."""
-    base = planfile.load(args.plan) if args.plan else Plan()
+    base = plan_file.load(args.plan) if args.plan else Plan()
     flags = overrides(vars(args))
     models = models_file.load(Path(args.models))
     return [_job(model, base, flags, args, len(models)) for model in models]
 
 
 def _job(model: models_file.Model, base: Plan, flags: dict[str, object], args: argparse.Namespace, count: int) -> Job:
-    plan = until_precise(planfile.reveal(model.plan(base, flags)), args)
+    plan = until_precise(plan_file.reveal(model.plan(base, flags)), args)
     try:
-        planfile.check(plan)
+        plan_file.check(plan)
     except UsageError as error:
         raise UsageError("\n".join(f"{model.name}: {line}" for line in str(error).splitlines())) from None
     out = plan.out.dir or f"runs/{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}-{model.name}"

@@ -11,11 +11,11 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from loadgen.report import PAGE
+from loadgen.outcomes.report import PAGE
 
 if TYPE_CHECKING:
-    from loadgen.report import Report
-    from loadgen.result import Result
+    from loadgen.outcomes.report import Report
+    from loadgen.summary.run_data import Result
 
 
 
@@ -41,7 +41,7 @@ def add_page(report: Report, directory: Path) -> None:
     It is made after the table is shown, because reading many requests again takes seconds.
     """
     def write() -> None:
-        from loadgen.readback import read_back
+        from loadgen.run_files.read_back import read_back
 
         write_page(replace(read_back(directory), report=report))
 

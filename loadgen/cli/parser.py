@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from loadgen.plancheck import nearest
+from loadgen.config.plan_check import nearest
 from loadgen.types import UsageError
 
 

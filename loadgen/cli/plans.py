@@ -11,10 +11,10 @@ from loadgen.plan import Plan
 def plan_from(args: argparse.Namespace) -> Plan:
     """Return the plan of the file, if one is named, with the flags and the key of the environment. Nothing is checked.
     """
-    from loadgen import planfile
+    from loadgen.config import plan_file
 
-    plan = planfile.load(args.plan) if args.plan else Plan()
-    return planfile.reveal(planfile.override(plan, overrides(vars(args))))
+    plan = plan_file.load(args.plan) if args.plan else Plan()
+    return plan_file.reveal(plan_file.override(plan, overrides(vars(args))))
 
 
 def goes_on(args: argparse.Namespace) -> bool:
@@ -27,6 +27,6 @@ def until_precise(plan: Plan, args: argparse.Namespace) -> Plan:
     """Return the plan with the longest window that its run may go on to, if it is to go on until it is precise."""
     if not goes_on(args):
         return plan
-    from loadgen.looks import extended  # brings numpy
+    from loadgen.run.sequential import extended  # brings numpy
 
     return extended(plan)

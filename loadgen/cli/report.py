@@ -56,8 +56,8 @@ def _report(dir: Path, args: argparse.Namespace) -> int:
         return report_answer(dir, args)
     from loadgen.cli.page import write_page
     from loadgen.cli.show import show
-    from loadgen.readback import read_back
-    from loadgen.report import PAGE
+    from loadgen.outcomes.report import PAGE
+    from loadgen.run_files.read_back import read_back
 
     result = read_back(dir)
     if not args.no_write:

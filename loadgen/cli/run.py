@@ -50,10 +50,10 @@ def _times(text: str) -> int:
 
 def plan_of(args: argparse.Namespace) -> Plan:
     """Build the Plan that the arguments ask for. Raise UsageError if it can't be run."""
-    from loadgen import planfile
+    from loadgen.config import plan_file
 
     plan = until_precise(plan_from(args), args)
-    planfile.check(plan)
+    plan_file.check(plan)
     return plan
 
 
@@ -70,9 +70,9 @@ def run(args: argparse.Namespace) -> int:
     plan = plan_of(args)
     from loadgen.cli.page import add_page
     from loadgen.cli.show import show
-    from loadgen.report import PAGE
+    from loadgen.outcomes.report import PAGE
     from loadgen.reports.live import choose
-    from loadgen.run import execute
+    from loadgen.run.execute import execute
 
     report, directory = execute(plan, choose(sys.stderr, quiet=args.quiet))
     show(report, directory, as_json=args.json, quiet=args.quiet, coming=PAGE)
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
 def _repeat(args: argparse.Namespace) -> int:
     """Run the plan several times, each in a process and a directory of its own; judge the runs together."""
     from loadgen.cli.sweeping import sweep
-    from loadgen.sweep.asking import spec_of
+    from loadgen.sweep.parse_spec import spec_of
 
     plan = plan_of(args)
     return sweep(args, spec_of(plan, {}, "repeat", {"repeat": args.repeat}), plan.out.dir)

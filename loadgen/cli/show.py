@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Final, TextIO
 
-from loadgen.report import Report
+from loadgen.outcomes.report import Report
 from loadgen.reports import text
 
 WIDEST: Final = 120

@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
 
 def spec_of(args: argparse.Namespace) -> Spec:
     """Build the Spec that the arguments ask for, or that a directory holds. Raise UsageError if it can't be run."""
-    from loadgen.sweep import asking
+    from loadgen.sweep import parse_spec
 
     if args.resume:
         return _resumed(args)
@@ -121,7 +121,7 @@ def spec_of(args: argparse.Namespace) -> Spec:
     if goodput and goal not in (None, "goodput"):
         raise UsageError(f"--goodput is --find goodput, and --find {goal} was given too: leave one out")
     settings = {**_settings(args), **({"until_precise": True} if goes_on(args) else {})}
-    return asking.spec_of(plan_from(args), axes, "goodput" if goodput else goal or "grid", settings)
+    return parse_spec.spec_of(plan_from(args), axes, "goodput" if goodput else goal or "grid", settings)
 
 
 def _resumed(args: argparse.Namespace) -> Spec:
@@ -129,7 +129,7 @@ def _resumed(args: argparse.Namespace) -> Spec:
     from pathlib import Path
 
     from loadgen.sweep import files
-    from loadgen.sweep.asking import check, without_effect
+    from loadgen.sweep.parse_spec import check, without_effect
     from loadgen.sweep.spec import AFTERWARDS, read
 
     settings = _settings(args)

@@ -14,11 +14,11 @@ from loadgen.capacity.model import Value
 from loadgen.cli.page import add_file
 from loadgen.cli.report import write_whole
 from loadgen.cli.show import width_of
-from loadgen.report import PAGE
+from loadgen.outcomes.report import PAGE
 from loadgen.reports import sweep_markdown, sweep_text, sweep_words
 from loadgen.reports.format import duration
 from loadgen.reports.html.sweep import sweep_page
-from loadgen.sweep.campaign import Campaign, Events
+from loadgen.sweep.runner import Campaign, Events
 from loadgen.sweep.spec import Spec
 from loadgen.sweep.steps import steps
 

@@ -10,12 +10,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from loadgen.comparison import Curve, Estimate
-from loadgen.histogram import Histogram, highest_in
-from loadgen.recorder.measures import MOST_IN_AN_EVENT, Samples, Tokens, measure
-from loadgen.report import PERCENTILES
-from loadgen.rows import Batch
+from loadgen.outcomes.comparison import Curve, Estimate
+from loadgen.outcomes.report import PERCENTILES
+from loadgen.recorder.batch import Batch
+from loadgen.recorder.formulas import MOST_IN_AN_EVENT, Samples, Tokens, measure
 from loadgen.slo import COUNTS
+from loadgen.stats.histogram import Histogram, highest_in
 from loadgen.types import MEASURED
 
 FEWEST: Final = 10

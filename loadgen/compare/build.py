@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from loadgen.compare import blocks, cells, rows, sameness
+from loadgen.compare import blocks, cells, comparability, rows
 from loadgen.compare.blocks import Blocks
 from loadgen.compare.cells import Pair
 from loadgen.compare.decide import decide, exit_code, undecided
 from loadgen.compare.gates import TOLERANCE, Gate
 from loadgen.compare.measured import Measured
-from loadgen.comparison import Cell, Comparison, Estimate, Row, Side
+from loadgen.outcomes.comparison import Cell, Comparison, Estimate, Row, Side
 from loadgen.schedule import rng
 from loadgen.types import UsageError
 
@@ -43,7 +43,7 @@ def compare(base: Sequence[Measured], new: Sequence[Measured], question: Questio
     """
     pairs, alone = _matched(base, new)
     differences = [f"{pair.label}: {line}" if pair.label else line for pair in pairs
-                   for line in sameness.differences(pair.base, pair.new)]
+                   for line in comparability.differences(pair.base, pair.new)]
     differences += [f"only one side has runs of {label}" for label in alone]
     if differences and not question.force:
         raise UsageError("\n".join(["the sides were not offered the same load, so a difference says nothing of the "
@@ -75,7 +75,7 @@ def _cell(pair: Pair, question: Question, read: Callable[[Measured], Blocks]) ->
     filled = [rows.fill(row, pair.base, pair.new, bootstrap if single else None)
               for row in rows.blank(question.rows, question.gates, closed)]
     sides = [Side(label, tuple(run.describe() for run in runs), blocks.curves(parts, CURVES) if question.curves else {},
-                  sameness.model_of(runs), sameness.url_of(runs))
+                  comparability.model_of(runs), comparability.url_of(runs))
              for label, runs, parts in zip(question.labels, (pair.base, pair.new), cut, strict=True)]
     return Cell(pair.label, sides[0], sides[1], tuple(row for row in filled if row.gated or _seen(row)), single)
 
@@ -101,7 +101,7 @@ def _notes(pairs: Sequence[Pair], runs: Sequence[Measured]) -> list[str]:
         notes.append("one run a side: the intervals are indicative. They know how much a run varies within itself, not "
                      "how far two runs of one server lie apart, so nothing here is significant: 4 + 4 runs can decide "
                      "one row, 5 + 5 six")
-    notes += dict.fromkeys(line for pair in pairs for line in sameness.remarks(pair.base, pair.new))
+    notes += dict.fromkeys(line for pair in pairs for line in comparability.remarks(pair.base, pair.new))
     small = sum(not run.report.verdict.valid and not run.doubts for run in runs)
     if small:
         notes.append(f"{small} of {len(runs)} runs are too small to decide their own --slo, which is no matter "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from loadgen.compare.law import Law, law
+from loadgen.compare.load_identity import Law, law
 from loadgen.compare.measured import Measured
 
 

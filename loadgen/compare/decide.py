@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Final
 
 from loadgen.compare.gates import Gate
-from loadgen.comparison import Cell, GateResult, Row
-from loadgen.ranks import missing_runs
+from loadgen.outcomes.comparison import Cell, GateResult, Row
+from loadgen.stats.rank_tests import missing_runs
 
 PASS: Final = 0
 REGRESSION: Final = 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from loadgen.comparison import Estimate, RunOf
-from loadgen.report import Report
-from loadgen.stats import needed_n
+from loadgen.outcomes.comparison import Estimate, RunOf
+from loadgen.outcomes.report import Report
+from loadgen.stats.estimation import needed_n
 
 CONFIDENCE: Final = 0.95
 FORGIVEN: Final = frozenset({"sample_size", "precision"})

@@ -8,13 +8,13 @@ from dataclasses import replace
 from statistics import median
 from typing import Final
 
-from loadgen import ranks
 from loadgen.compare.gates import Gate
 from loadgen.compare.measured import CONFIDENCE, Measured
-from loadgen.comparison import Estimate, Row, Verdict
-from loadgen.report import PERCENTILES
+from loadgen.outcomes.comparison import Estimate, Row, Verdict
+from loadgen.outcomes.report import PERCENTILES
 from loadgen.slo import RATES, read_statistic
-from loadgen.stats import order_statistic_ranks
+from loadgen.stats import rank_tests
+from loadgen.stats.estimation import order_statistic_ranks
 from loadgen.types import UsageError
 
 OPEN_LOOP: Final = ("ttft.p50", "ttft.p99", "itl.mean", "itl.p99", "e2e.p50", "e2e.p99")
@@ -57,11 +57,11 @@ def fill(row: Row, base: Sequence[Measured], new: Sequence[Measured], bootstrap:
     before, after = ([float(value) for value in side if value is not None] for side in values)
     if bootstrap is not None:
         return replace(row, ratio=bootstrap(row.metric, row.statistic), why="one run a side")
-    shift = ranks.ratio(before, after, CONFIDENCE)
-    return replace(row, ratio=_finite(shift), p=ranks.mann_whitney(before, after))
+    shift = rank_tests.ratio(before, after, CONFIDENCE)
+    return replace(row, ratio=_finite(shift), p=rank_tests.mann_whitney(before, after))
 
 
-def _finite(shift: ranks.Shift) -> Estimate:
+def _finite(shift: rank_tests.Shift) -> Estimate:
     """Return a ratio with None for what is infinite, since the base is 0 there."""
     value, low, high = (None if part == math.inf else part for part in shift[:3])
     return Estimate(value, low, high, shift.confidence)
@@ -94,7 +94,7 @@ def judge(rows: Sequence[Row], alpha: float, tolerances: Mapping[str, float]) ->
     `tolerances` is by row name, with that of the others under "".
     """
     ps = [row.p for row in rows if row.p is not None]
-    adjusted = iter(ranks.holm(ps))
+    adjusted = iter(rank_tests.holm(ps))
     return [row if row.p is None else _judged(replace(row, p_adjusted=next(adjusted)), alpha,
                                               tolerances.get(row.name, tolerances[""]), len(ps)) for row in rows]
 
@@ -103,7 +103,7 @@ def _judged(row: Row, alpha: float, tolerance: float, family: int) -> Row:
     if row.p_adjusted is None or row.ratio is None:
         return row
     n, m = len(row.base_runs), len(row.new_runs)
-    missing = ranks.missing_runs(n, m, alpha, family)
+    missing = rank_tests.missing_runs(n, m, alpha, family)
     if missing:
         others = f" with {family} rows tested together" if family > 1 else ""
         return replace(row, why=f"{n} + {m} runs can't be significant{others}: {n + missing} + {m + missing} can")

@@ -9,10 +9,10 @@ import sys
 from asyncio import AbstractEventLoop
 from time import monotonic_ns
 
-from loadgen.engine import carriers, messages, pacer
+from loadgen.engine import messages, pacer, transports
 from loadgen.engine.dispatch import Dispatch, Policy
 from loadgen.engine.messages import Calls, Cancel, Done, Finished, Fragment, Pulse, Ready, Sent, Setup, Start, Stop
-from loadgen.engine.watch import StallWatch, cpu_time, max_rss, raise_file_limit
+from loadgen.engine.process_stats import StallWatch, cpu_time, max_rss, raise_file_limit
 from loadgen.protocols.link import Link
 from loadgen.types import Health, Timeline
 
@@ -37,7 +37,7 @@ class Sender:
     def _set_up(self, setup: Setup) -> None:
         raise_file_limit()
         self._setup = setup
-        self._pool = carriers.make(setup, self._loop, self._done, self._fragment)
+        self._pool = transports.make(setup, self._loop, self._done, self._fragment)
         policy = Policy(setup.sender, setup.limit, setup.closed)
         self._dispatch = Dispatch(policy, self._pool.launch, monotonic_ns)
         self._pool.prepare(setup.connections, lambda failure: self._link.send(Ready(failure)))

@@ -18,8 +18,8 @@ from loadgen.figures.grid import Band, Grid, Heat
 from loadgen.figures.lateness import Lateness, LatenessGrid
 from loadgen.figures.slowest import Slowest, SlowestFinder
 from loadgen.recorder import Recorder
-from loadgen.recorder.measures import MOST_IN_AN_EVENT, Tokens
-from loadgen.rows import Batch
+from loadgen.recorder.batch import Batch
+from loadgen.recorder.formulas import MOST_IN_AN_EVENT, Tokens
 from loadgen.types import ABSENT, MEASURED
 
 HEAT: Final = (120, 60)

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from loadgen.figures.axis import Axis, together
+from loadgen.recorder.batch import Batch
 from loadgen.recorder.bins import Bins
-from loadgen.rows import Batch
 from loadgen.types import CENSORED, COOLDOWN
 
 Integers = npt.NDArray[np.int64]

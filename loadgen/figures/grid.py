@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loadgen.figures.axis import Axis, together
-from loadgen.histogram import HIGHEST, bucket_of, lowest_in
+from loadgen.stats.histogram import HIGHEST, bucket_of, lowest_in
 
 Integers = npt.NDArray[np.int64]
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from loadgen.figures.axis import Axis
 from loadgen.figures.grid import Band, Grid
 from loadgen.recorder import Recorder
-from loadgen.recorder.measures import Tokens
-from loadgen.rows import Batch
+from loadgen.recorder.batch import Batch
+from loadgen.recorder.formulas import Tokens
 from loadgen.types import ABSENT
 
 

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from loadgen.recorder.measures import Tokens
-from loadgen.rows import Batch
+from loadgen.recorder.batch import Batch
+from loadgen.recorder.formulas import Tokens
 from loadgen.types import ABSENT, MEASURED
 
 Integers = npt.NDArray[np.int64]

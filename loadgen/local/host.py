@@ -16,11 +16,11 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from loadgen import planfile
 from loadgen.backends import registry
 from loadgen.backends.errors import told
 from loadgen.backends.local import LocalBackend, streams_by_form
-from loadgen.engine.watch import cpu_time, max_rss
+from loadgen.config import plan_file
+from loadgen.engine.process_stats import cpu_time, max_rss
 from loadgen.local.control import HOME, Facts, Load, Loaded, Refused, Tell, ToDesk, ToProcess
 from loadgen.protocols.link import Frames, encode
 from loadgen.protocols.local.jobs import Job, Jobs, answer_of, job_of
@@ -59,7 +59,7 @@ class Host:
             return 0
         started = monotonic_ns()
         threading.Thread(target=self._leave_with_desk, name="loading", daemon=True).start()
-        plan = planfile.from_dict({"target": order.target, "model": order.model})
+        plan = plan_file.from_dict({"target": order.target, "model": order.model})
         self._backend = registry.load_local(plan.target, plan.model)
         self._loaded_in = monotonic_ns() - started
         Service(self._listening, self._jobs).start()

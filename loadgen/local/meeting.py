@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from loadgen import planfile
 from loadgen.backends.local_answers import Local
+from loadgen.config import plan_file
 from loadgen.local.control import Load, Loaded
 from loadgen.local.process import ModelProcess
 from loadgen.plan import Plan
@@ -53,7 +53,7 @@ async def meet(plan: Plan, backend: Local, warn: Callable[[str], None]) -> Met:
     """
     if plan.model.path.startswith("~/"):  # from a file: no shell was there to do it
         plan = replace(plan, model=replace(plan.model, path=str(Path(plan.model.path).expanduser())))
-    tables, first = planfile.to_dict(plan), _first_request(plan)
+    tables, first = plan_file.to_dict(plan), _first_request(plan)
     order = Load(tables["target"], tables["model"], backend.encode(first).body if plan.target.probe else b"")
     process = ModelProcess()
     try:

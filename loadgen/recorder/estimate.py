@@ -9,9 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from loadgen.histogram import rank
 from loadgen.recorder.recorder import Recorder
-from loadgen.stats import needed_n, order_statistic_ranks, sectioning_interval, student_t_quantile
+from loadgen.stats.estimation import needed_n, order_statistic_ranks, sectioning_interval, student_t_quantile
+from loadgen.stats.histogram import rank
 
 CONFIDENCE: Final = 0.95
 FEWEST_SECTIONS: Final = 5

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from loadgen import slo
-from loadgen.histogram import Histogram
 from loadgen.plan import SECOND
+from loadgen.recorder.batch import Batch
 from loadgen.recorder.recorder import Recorder
-from loadgen.rows import Batch
-from loadgen.stats import look_confidence
+from loadgen.stats.estimation import look_confidence
+from loadgen.stats.histogram import Histogram
 from loadgen.types import COOLDOWN, MEASURED, ClockSample, Health, Window
 
 

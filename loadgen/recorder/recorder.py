@@ -8,13 +8,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from loadgen.histogram import Histogram
+from loadgen.recorder.batch import Batch
 from loadgen.recorder.bins import Bins, Within
+from loadgen.recorder.counts import Tally
+from loadgen.recorder.formulas import PER_REQUEST, Samples, Tokens, measure
 from loadgen.recorder.health import ClientHealth
-from loadgen.recorder.measures import PER_REQUEST, Samples, Tokens, measure
-from loadgen.recorder.tally import Tally
-from loadgen.rows import Batch
 from loadgen.slo import Slo
+from loadgen.stats.histogram import Histogram
 from loadgen.types import ABSENT, CENSORED, COOLDOWN, MEASURED, WARMUP, ClockSample, Health, Window
 
 Integers = npt.NDArray[np.int64]

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from loadgen.report import Report
+from loadgen.outcomes.report import Report
 from loadgen.reports.genai_perf import METRICS, RATES, described, of_success, rates, statistics
-from loadgen.reports.items import failures
 from loadgen.reports.shortfall import shortfall
-from loadgen.result import Result
+from loadgen.reports.summary_items import failures
+from loadgen.summary.run_data import Result
 
 _METRICS: Final = {**METRICS, "inter_chunk_latency": "chunk_gap"}
 _SECOND: Final = 1e9

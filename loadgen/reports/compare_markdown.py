@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from loadgen.comparison import Cell, Comparison
+from loadgen.outcomes.comparison import Cell, Comparison
 from loadgen.reports.compared import HEADER, LEFT, cells_of, confidences, gate_words, headline, side_words, unsure
 from loadgen.reports.markdown import bullet, escape
 

@@ -7,7 +7,7 @@ from typing import Final, TextIO
 
 from rich.cells import cell_len
 
-from loadgen.comparison import Cell, Comparison
+from loadgen.outcomes.comparison import Cell, Comparison
 from loadgen.reports.compared import HEADER, LEFT, cells_of, confidences, gate_words, headline, side_words, unsure
 from loadgen.reports.format import clean
 from loadgen.reports.layout import cut, row

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from loadgen.comparison import Cell, Comparison, Estimate, GateResult, Row, Side
+from loadgen.outcomes.comparison import Cell, Comparison, Estimate, GateResult, Row, Side
 from loadgen.reports.format import clean, count, duration, quantity, rate
 from loadgen.reports.table import interval
 

@@ -7,9 +7,9 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from loadgen.histogram import Integers
 from loadgen.reports.format import clean
-from loadgen.result import OF_A_REQUEST, Requests, Result
+from loadgen.stats.histogram import Integers
+from loadgen.summary.run_data import OF_A_REQUEST, Requests, Result
 from loadgen.types import ABSENT, CENSORED, COOLDOWN, MEASURED, WARMUP
 
 PHASES: Final = {WARMUP: "warm-up", MEASURED: "measured", COOLDOWN: "cool-down"}

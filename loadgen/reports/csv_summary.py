@@ -7,10 +7,10 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from loadgen.report import PERCENTILES, MetricSummary, Report
+from loadgen.outcomes.report import PERCENTILES, MetricSummary, Report
 from loadgen.reports.csv_requests import safe
-from loadgen.reports.judged import headline
-from loadgen.result import Result
+from loadgen.reports.verdict_text import headline
+from loadgen.summary.run_data import Result
 
 HEADING: Final = ("run", "verdict", "name", "unit", "value", "count", "min", "mean", "max",
                   *(f"{label}{end}" for label in PERCENTILES for end in ("", "_low", "_high", "_at_least")))

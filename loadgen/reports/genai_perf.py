@@ -13,11 +13,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from loadgen.histogram import Histogram, Integers, rank
-from loadgen.report import Report
+from loadgen.outcomes.report import Report
 from loadgen.reports.moments import deviation
 from loadgen.reports.shortfall import shortfall
-from loadgen.result import Result
+from loadgen.stats.histogram import Histogram, Integers, rank
+from loadgen.summary.run_data import Result
 from loadgen.types import MEASURED
 
 METRICS: Final = {"time_to_first_token": "ttft", "inter_token_latency": "tpot", "request_latency": "e2e",

@@ -10,10 +10,10 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from loadgen.report import MetricSummary, Report
+from loadgen.outcomes.report import MetricSummary, Report
 from loadgen.reports.format import clean
-from loadgen.reports.judged import headline
-from loadgen.result import Result
+from loadgen.reports.verdict_text import headline
+from loadgen.summary.run_data import Result
 
 SMALLER: Final = "smaller.json"
 BIGGER: Final = "bigger.json"

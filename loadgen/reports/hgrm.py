@@ -14,9 +14,9 @@ from typing import Final
 
 import numpy as np
 
-from loadgen.histogram import HIGHEST, Histogram, Integers, highest_in
 from loadgen.reports.moments import deviation
-from loadgen.result import Result
+from loadgen.stats.histogram import HIGHEST, Histogram, Integers, highest_in
+from loadgen.summary.run_data import Result
 
 _TICKS: Final = 5  # lines for each halving of the distance to 100 %
 _SUB_BUCKETS: Final = 2048

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Final
 
-from loadgen.result import Result
+from loadgen.summary.run_data import Result
 
 _BASE: Final = re.compile(r"^#\[BaseTime: ([0-9.]+)", re.MULTILINE)
 _LINE: Final = re.compile(r"^Tag=([^,]*),([0-9.]+),(.*)$", re.MULTILINE)

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from loadgen.report import Check, Gate, Report
-from loadgen.reports import items
+from loadgen.outcomes.report import Check, Gate, Report
+from loadgen.reports import summary_items
 from loadgen.reports.format import clean, count, quantity
-from loadgen.reports.judged import headline
 from loadgen.reports.table import COLUMNS, rows
-from loadgen.result import Result
+from loadgen.reports.verdict_text import headline
+from loadgen.summary.run_data import Result
 
 _SPECIAL: Final = re.compile(r"([\\`*_\[\]|~!$])")
 _LINKED: Final = re.compile(r"([@#]|//|\bwww(?=\.))")
@@ -32,7 +32,7 @@ def section(report: Report, name: str = "") -> str:
     word, meaning = headline(report)
     blocks = [
         [f"### loadgen{f' {code(name)}' if name else ''}: {word}, {meaning}"],
-        [" · ".join(code(item) for item in items.title(report))],
+        [" · ".join(code(item) for item in summary_items.title(report))],
         [f"* {check}" for check in _failing(report)],
         _table(report),
         [f"* {label}: {' · '.join(map(escape, said))}" for label, said in _facts(report) if said],
@@ -90,15 +90,15 @@ def _table(report: Report) -> list[str]:
 
 
 def _facts(report: Report) -> Iterator[tuple[str, list[str]]]:
-    yield "requests", items.requests(report)
-    yield "not measured", items.not_measured(report)
-    yield "throughput", items.throughput(report)
-    yield "client", items.client(report)
-    yield "measured with", list(filter(None, [items.machine(report.client)]))
+    yield "requests", summary_items.requests(report)
+    yield "not measured", summary_items.not_measured(report)
+    yield "throughput", summary_items.throughput(report)
+    yield "client", summary_items.client(report)
+    yield "measured with", list(filter(None, [summary_items.machine(report.client)]))
 
 
 def _failures(report: Report) -> Iterator[str]:
-    for failure in items.failures(report)[: items.MOST_CLASSES]:
+    for failure in summary_items.failures(report)[: summary_items.MOST_CLASSES]:
         said = ": ".join(filter(None, [code(", ".join(clean(name, 40) for name in failure.types)),
                                        code(clean(failure.example, 300))]))
         yield f"{escape(failure.kind)} {count(failure.times)}" + (f" {said}" if said else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from loadgen.histogram import Histogram, highest_in, lowest_in
+from loadgen.stats.histogram import Histogram, highest_in, lowest_in
 
 
 def deviation(histogram: Histogram) -> float:

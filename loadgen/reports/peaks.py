@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from loadgen.histogram import Integers
-from loadgen.result import Result
+from loadgen.stats.histogram import Integers
+from loadgen.summary.run_data import Result
 from loadgen.types import ABSENT, MEASURED
 
 _SECOND = 1_000_000_000

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from loadgen.reports import text
-from loadgen.result import Result
+from loadgen.summary.run_data import Result
 
 _WIDTH: Final = 120
 

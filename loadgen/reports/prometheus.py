@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from loadgen.histogram import Histogram, Integers, bucket_of, highest_in
-from loadgen.reports.items import of
-from loadgen.result import Result
+from loadgen.reports.summary_items import of
+from loadgen.stats.histogram import Histogram, Integers, bucket_of, highest_in
+from loadgen.summary.run_data import Result
 from loadgen.types import CENSORED, FAILURES
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from loadgen.report import Report
+from loadgen.outcomes.report import Report
 from loadgen.reports.format import clean, count, duration, megabytes
 from loadgen.reports.layout import row
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from loadgen.report import Report
+from loadgen.outcomes.report import Report
 
 
 def shortfall(report: Report, metrics: Mapping[str, str]) -> dict[str, Any]:

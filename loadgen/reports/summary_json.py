@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from loadgen.result import Result
+from loadgen.summary.run_data import Result
 
 
 def render(results: Sequence[Result]) -> Iterator[str]:

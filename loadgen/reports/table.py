@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
-from loadgen.report import MetricSummary, Report
+from loadgen.outcomes.report import MetricSummary, Report
 from loadgen.reports.format import count, duration, quantity
 
 COLUMNS: Final = ("p50", "p90", "p95", "p99", "p99.9", "max", "n", "")

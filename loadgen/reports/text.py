@@ -7,13 +7,13 @@ from typing import Final, TextIO
 
 from rich.cells import cell_len
 
-from loadgen.report import Report
-from loadgen.reports import items
+from loadgen.outcomes.report import Report
+from loadgen.reports import summary_items
 from loadgen.reports.format import clean, count
-from loadgen.reports.judged import gates, headline, reasons, remarks
 from loadgen.reports.layout import LABEL, cut, flow, row
 from loadgen.reports.server import server
 from loadgen.reports.table import table
+from loadgen.reports.verdict_text import gates, headline, reasons, remarks
 
 NARROWEST: Final = 60
 
@@ -27,11 +27,13 @@ def render(report: Report, width: int = 120, files: str = "") -> str:
     width = max(NARROWEST, width)
     latencies = table(report, width - 2) or ["no request succeeded: there is no latency to show"]
     blocks = [
-        flow([clean(item, width - 4) for item in items.title(report)], width, "", "    "),
+        flow([clean(item, width - 4) for item in summary_items.title(report)], width, "", "    "),
         [_first(report, width), *reasons(report, width)],
-        [*row("requests", items.requests(report), width), *row("not measured", items.not_measured(report), width),
-         *row("throughput", items.throughput(report), width), *_failures(report, width)],
-        [*(f"  {line}" for line in latencies), *row("client", items.client(report), width), *server(report, width)],
+        [*row("requests", summary_items.requests(report), width),
+         *row("not measured", summary_items.not_measured(report), width),
+         *row("throughput", summary_items.throughput(report), width), *_failures(report, width)],
+        [*(f"  {line}" for line in latencies), *row("client", summary_items.client(report), width),
+         *server(report, width)],
         [*gates(report, width), *remarks(report, width), *row("files", files.split("  "), width, "  ")],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
@@ -55,18 +57,18 @@ def write(report: Report, stream: TextIO, width: int, files: str) -> None:
 def _first(report: Report, width: int) -> str:
     """Write the line of the verdict, and beside it, where there is room, what it was measured with."""
     word, meaning = headline(report)
-    said, beside = f"    {word}   {meaning}", items.machine(report.client)
+    said, beside = f"    {word}   {meaning}", summary_items.machine(report.client)
     room = width - cell_len(said) - cell_len(beside)
     return f"{said}{' ' * room}{beside}" if beside and room >= 3 else cut(said, width)
 
 
 def _failures(report: Report, width: int) -> Iterator[str]:
     """Give one line to each class of failure: the server's own type and one example of its words."""
-    classes = items.failures(report)
-    for failure in classes[: items.MOST_CLASSES]:
+    classes = summary_items.failures(report)
+    for failure in classes[: summary_items.MOST_CLASSES]:
         names = ", ".join(clean(name, 40) for name in failure.types)
         said = ": ".join(filter(None, [names, clean(failure.example)]))
         if said:
             yield cut(f"  {'failure':<{LABEL}} {clean(failure.kind)} {count(failure.times)}   {said}", width)
-    if len(classes) > items.MOST_CLASSES:
-        yield f"  {'':<{LABEL}} and {len(classes) - items.MOST_CLASSES} more classes, in summary.json"
+    if len(classes) > summary_items.MOST_CLASSES:
+        yield f"  {'':<{LABEL}} and {len(classes) - summary_items.MOST_CLASSES} more classes, in summary.json"

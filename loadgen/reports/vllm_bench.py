@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from loadgen.histogram import Histogram
-from loadgen.report import Report
-from loadgen.reports.items import of
+from loadgen.outcomes.report import Report
 from loadgen.reports.moments import deviation
 from loadgen.reports.peaks import peaks
 from loadgen.reports.shortfall import shortfall
-from loadgen.result import Result
+from loadgen.reports.summary_items import of
+from loadgen.stats.histogram import Histogram
+from loadgen.summary.run_data import Result
 
 METRICS: Final = {"ttft": "ttft", "tpot": "tpot", "itl": "chunk_gap", "e2el": "e2e"}
 """Their names of metrics, and ours of the same meaning."""

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loadgen.reports.vllm_bench import summary
-from loadgen.result import Requests, Result
+from loadgen.summary.run_data import Requests, Result
 from loadgen.types import ABSENT, MEASURED
 
 Mask = npt.NDArray[np.bool_]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from loadgen.checks import evidence, judge, span
+from loadgen.outcomes.report import Report
 from loadgen.recorder import Recorder
-from loadgen.report import Report
 from loadgen.summary import numbers
 from loadgen.summary.notes import notes
 

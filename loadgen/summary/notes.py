@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from loadgen.checks import Evidence, uses_kernel_stamps
+from loadgen.outcomes.report import PERCENTILES
 from loadgen.recorder import Recorder
 from loadgen.recorder.bins import FINE
 from loadgen.recorder.estimate import CONFIDENCE, FEWEST_SECTIONS, batch_means
-from loadgen.report import PERCENTILES
-from loadgen.stats import lag1, mser, needed_n
+from loadgen.stats.estimation import lag1, mser, needed_n
 from loadgen.types import WARMUP
 from loadgen.units import format_duration
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from loadgen.checks import span, uses_kernel_stamps
+from loadgen.outcomes.report import PERCENTILES, MetricSummary
 from loadgen.recorder import Recorder
+from loadgen.recorder.counts import Tally
 from loadgen.recorder.estimate import percentile
-from loadgen.recorder.tally import Tally
-from loadgen.report import PERCENTILES, MetricSummary
 from loadgen.slo import COUNTS
 from loadgen.types import ABSENT, COOLDOWN, WARMUP
 

@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from loadgen import planfile, slo
+from loadgen import slo
 from loadgen.capacity.model import Cell, Coordinates
 from loadgen.capacity.trial import Seen, is_stable, judge
-from loadgen.looks import extended
+from loadgen.config import plan_file
+from loadgen.outcomes.report import Report
 from loadgen.plan import SECOND, Duration, Load, Plan
-from loadgen.report import Report
-from loadgen.stats import needed_n
-from loadgen.store import RunReader
+from loadgen.run.sequential import extended
+from loadgen.run_files import RunReader
+from loadgen.stats.estimation import needed_n
 from loadgen.sweep.spec import Spec
 from loadgen.types import UsageError
 
@@ -91,7 +92,7 @@ def _placed(plan: Plan, at: Coordinates) -> Plan:
         flags["load.rate"] = float(at["rate"])
     if "concurrency" in at:
         flags["load.concurrency"] = int(at["concurrency"])
-    return planfile.override(plan, flags)
+    return plan_file.override(plan, flags)
 
 
 def _lengthy(spec: Spec, plan: Plan) -> Load:
@@ -159,7 +160,7 @@ def cell_of(one: Wanted, report: Report) -> tuple[Cell, Seen]:
 
 def _check_same(one: Wanted, stored: Mapping[str, Any], place: Path) -> None:
     """Refuse the result of another plan; what a run finds out itself (the model, how many prompts) may differ."""
-    asked = planfile.to_dict(one.plan)
+    asked = plan_file.to_dict(one.plan)
     for table in ("target", "load", "workload", "judgement"):
         for key, value in asked[table].items():
             there = stored.get(table, {}).get(key)

@@ -19,7 +19,7 @@ class Job:
 def execute(job: Job) -> int:
     """Make the run and return its exit code."""
     from loadgen.reports.live import choose
-    from loadgen.run import execute
+    from loadgen.run.execute import execute
 
     report, _ = execute(job.plan, choose(sys.stderr, quiet=job.quiet))
     return report.verdict.exit_code

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from loadgen.capacity.model import Sweep
-from loadgen.report import PAGE
+from loadgen.outcomes.report import PAGE
 from loadgen.sweep.spec import Spec, differences
 from loadgen.types import UsageError
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from loadgen import planfile
 from loadgen.capacity.model import Sweep, Value
 from loadgen.capacity.search import Range
 from loadgen.capacity.sizing import HEADROOM
+from loadgen.config import plan_file
 from loadgen.plan import Plan
 from loadgen.types import UsageError
 
@@ -63,7 +63,7 @@ class Spec:
         """Return the Sweep of which nothing has been run yet."""
         settings = {one.name: getattr(self.settings, one.name) for one in fields(Settings)}
         return Sweep(self.goal, dict(self.axes), slo=self.plan.judgement.slo,
-                     plan=planfile.to_dict(self.plan), settings=settings)
+                     plan=plan_file.to_dict(self.plan), settings=settings)
 
 
 def read(sweep: Sweep, flags: Mapping[str, Any] | None = None) -> Spec:
@@ -73,7 +73,7 @@ def read(sweep: Sweep, flags: Mapping[str, Any] | None = None) -> Spec:
         settings = Settings(**{name: value for name, value in sweep.settings.items() if name in known})
     except TypeError as error:
         raise UsageError(f"the settings of this sweep can't be read: {error}") from error
-    plan = planfile.reveal(planfile.override(planfile.from_dict(sweep.plan), flags or {}))
+    plan = plan_file.reveal(plan_file.override(plan_file.from_dict(sweep.plan), flags or {}))
     return Spec(replace(plan, out=replace(plan.out, dir="")), sweep.goal, sweep.axes, settings)
 
 

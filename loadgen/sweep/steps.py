@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from loadgen.capacity import PASSES, Answer, peak, search
+from loadgen.capacity import PASSES, Answer, goodput_search, search
 from loadgen.capacity.model import Value
 from loadgen.capacity.trial import SETUP, SHORT, Probe, Seen, Trial
 from loadgen.plan import Plan
 from loadgen.reports.format import duration
 from loadgen.sweep.axes import combinations
-from loadgen.sweep.campaign import Campaign
+from loadgen.sweep.runner import Campaign
 
 KNEE: Final = 2.0
 """The knee is the largest rate whose p99 of e2e_scheduled is at most this many times that at low load.
@@ -51,7 +51,7 @@ def _find(campaign: Campaign, at: dict[str, Value]) -> None:
         campaign.answers.append(low)
         return
     plan, notes = (_knee(spec.plan, low), _held_against(low)) if low else (None, ())
-    step = peak.next_step if spec.goal == "goodput" else search.next_step
+    step = goodput_search.next_step if spec.goal == "goodput" else search.next_step
     trials: list[Trial] = []
     place = len(campaign.answers)
     while isinstance(following := step(trials, within), Probe):
@@ -65,7 +65,7 @@ def _find(campaign: Campaign, at: dict[str, Value]) -> None:
 def _answer(goal: str, trials: Sequence[Trial], campaign: Campaign, at: dict[str, Value]) -> Answer:
     within, axis = campaign.spec.within, campaign.spec.load_axis
     if goal == "goodput":
-        return peak.answer(trials, within, axis, at)
+        return goodput_search.answer(trials, within, axis, at)
     return search.answer(trials, within, goal, axis, at)
 
 

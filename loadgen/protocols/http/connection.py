@@ -7,8 +7,8 @@ from time import monotonic_ns, time_ns
 from typing import Protocol
 
 from loadgen.protocols.http.dial import Dial
-from loadgen.protocols.http.intake import Intake
 from loadgen.protocols.http.limits import Limits, judge
+from loadgen.protocols.http.read_batching import Intake
 from loadgen.protocols.http.response import Capture, failure_of, pack_stamp
 from loadgen.types import Failure, Timeline
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic_ns
 
-from loadgen.protocols.http import intake
+from loadgen.protocols.http import read_batching
 from loadgen.protocols.http.address import Address, tls_context
 from loadgen.protocols.http.connection import Connection
 from loadgen.protocols.http.dial import Dial
@@ -54,7 +54,7 @@ class Pool:
                  fresh: bool, done: Callable[[Timeline], None], fragment: Callable[[int, bytearray], None],
                  batched: bool = False) -> None:
         self._loop = loop
-        self._intake = intake.make(loop, batched)
+        self._intake = read_batching.make(loop, batched)
         self._limits = limits
         self._reserve = reserve
         self._fresh = fresh

@@ -6,7 +6,7 @@ from typing import Final
 
 from loadgen.protocols.http2 import frames
 from loadgen.protocols.http2.frames import END_HEADERS, END_STREAM, LARGEST, number_of
-from loadgen.protocols.http2.outbox import Outbox
+from loadgen.protocols.http2.send_queue import Outbox
 from loadgen.protocols.http2.stream import Stream
 from loadgen.types import Failure, Timeline
 

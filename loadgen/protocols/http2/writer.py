@@ -9,7 +9,7 @@ from time import monotonic_ns
 from typing import Final
 
 from loadgen.protocols.http.tls import TlsLayer
-from loadgen.protocols.http2.outbox import Outbox
+from loadgen.protocols.http2.send_queue import Outbox
 from loadgen.types import Failure
 
 _PIECES_AT_ONCE: Final = 16  # that are sent before the loop gets its turn

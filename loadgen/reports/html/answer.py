@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from loadgen.report import MetricSummary, Report
-from loadgen.reports import items
+from loadgen.outcomes.report import MetricSummary, Report
+from loadgen.reports import summary_items
 from loadgen.reports.format import clean, count, duration, quantity
-from loadgen.reports.judged import decisions, failing
 from loadgen.reports.table import is_unstable
+from loadgen.reports.verdict_text import decisions, failing
 from loadgen.types import CENSORED
 
 _SHARES: Final = {"p99": "99 %", "p95": "95 %", "p90": "90 %", "p50": "half"}
@@ -45,7 +45,7 @@ def _served(report: Report) -> str:
     rest = _rest(report)
     if not seen.get("succeeded"):
         return f"Not one of {count(seen['offered'])} requests succeeded: {rest}." if rest else "No request succeeded."
-    load = _load(items.of(report.plan, "load"), report.rates)
+    load = _load(summary_items.of(report.plan, "load"), report.rates)
     if seen["succeeded"] == seen["offered"]:
         return f"{load} all {count(seen['offered'])} requests succeeded."
     return f"{load} {count(seen['succeeded'])} of {count(seen['offered'])} requests succeeded" + (
@@ -54,7 +54,7 @@ def _served(report: Report) -> str:
 
 def _rest(report: Report) -> str:
     """Say what became of the requests that did not succeed."""
-    kinds = [failure.kind for failure in items.failures(report) if failure.kind != CENSORED]
+    kinds = [failure.kind for failure in summary_items.failures(report) if failure.kind != CENSORED]
     failed, unfinished = report.requests.get("failed"), report.requests.get("censored")
     parts = [f"{count(failed)} failed, most often with {clean(kinds[0])}" if failed and kinds else "",
              f"{count(unfinished)} had not ended when the run did" if unfinished else ""]
@@ -70,7 +70,7 @@ def _load(load: Mapping[str, Any], rates: Mapping[str, float]) -> str:
 
 def _speed(report: Report) -> Iterator[str]:
     """Say how fast, as users feel it: from due in an open loop, from sent in a closed one."""
-    open_loop = bool(items.of(report.plan, "load").get("rate", 1))
+    open_loop = bool(summary_items.of(report.plan, "load").get("rate", 1))
     for name, words in (("ttft", "had their first token"), ("e2e", "were answered whole")):
         metric = report.metrics.get(f"{name}_scheduled") if open_loop else None
         metric = metric or report.metrics.get(name)

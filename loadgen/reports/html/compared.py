@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from loadgen.comparison import Cell, Comparison, Row
+from loadgen.outcomes.comparison import Cell, Comparison, Row
 from loadgen.reports.compared import HEADER, LEFT, cells_of, confidences, gate_words, headline, side_words, unsure
 from loadgen.reports.html.document import Document, document_page
 from loadgen.reports.html.page import Section, Table

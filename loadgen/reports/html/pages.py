@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from loadgen.reports.html.run import run_page
 from loadgen.reports.html.runs import NamedRun, runs_page
-from loadgen.result import Result
+from loadgen.summary.run_data import Result
 
 
 def render(results: Sequence[Result]) -> Iterator[str]:

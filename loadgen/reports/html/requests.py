@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 
 from loadgen.figures import LOWEST, Density, Figures, Scatter, Span
-from loadgen.histogram import Integers
 from loadgen.reports.format import count, duration
 from loadgen.reports.html.chart import (
     BLUE,
@@ -26,6 +25,7 @@ from loadgen.reports.html.chart import (
     time_axis,
     titled,
 )
+from loadgen.stats.histogram import Integers
 from loadgen.types import ABSENT
 
 Piece = tuple[int, int]

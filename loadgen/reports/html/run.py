@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from loadgen.figures import Figures
-from loadgen.report import Report
-from loadgen.reports import items
+from loadgen.outcomes.report import Report
+from loadgen.reports import summary_items
 from loadgen.reports.format import clean, count
 from loadgen.reports.html import overtime, percentiles, requests
 from loadgen.reports.html.answer import answer
 from loadgen.reports.html.page import Section, Table, render
-from loadgen.reports.judged import decisions, failing, headline, seen, warnings_and_notes
 from loadgen.reports.server import server
 from loadgen.reports.table import COLUMNS, rows
+from loadgen.reports.verdict_text import decisions, failing, headline, seen, warnings_and_notes
 
 _VERY_WIDE = 10_000
 
@@ -22,8 +22,9 @@ def run_page(report: Report, figures: Figures | None) -> str:
     """Write the page of a run, HTML, without charts if there are no figures. Pure; texts of the server are escaped."""
     word, meaning = headline(report)
     return render(
-        "run.html", _sections(figures) if figures else [], title=items.title(report),
-        word=word, meaning=meaning, tone=tone(report), answer=answer(report), machine=items.machine(report.client),
+        "run.html", _sections(figures) if figures else [], title=summary_items.title(report),
+        word=word, meaning=meaning, tone=tone(report), answer=answer(report),
+        machine=summary_items.machine(report.client),
         reasons=failing(report), latencies=latencies(report), facts=_facts(report), failures=_failures(report),
         checks=_checks(report), plan=_plan(report))
 
@@ -48,8 +49,8 @@ def latencies(report: Report) -> Table:
 
 def _facts(report: Report) -> list[tuple[str, Sequence[str]]]:
     facts: list[tuple[str, Sequence[str]]] = [
-        ("requests", items.requests(report)), ("not measured", items.not_measured(report)),
-        ("throughput", items.throughput(report)), ("client", items.client(report)),
+        ("requests", summary_items.requests(report)), ("not measured", summary_items.not_measured(report)),
+        ("throughput", summary_items.throughput(report)), ("client", summary_items.client(report)),
         *((" ".join(line.split()[:1]), [line.split(None, 1)[1]]) for line in server(report, _VERY_WIDE)),
         *(("slo", [f"{objective}: {decision}"]) for objective, decision in decisions(report)),
         *((label, [text]) for label, text in warnings_and_notes(report))]
@@ -58,7 +59,7 @@ def _facts(report: Report) -> list[tuple[str, Sequence[str]]]:
 
 def _failures(report: Report) -> Table:
     shown = [[kind, count(times), ", ".join(clean(name, 60) for name in types), example]
-             for kind, times, types, example in items.failures(report)]
+             for kind, times, types, example in summary_items.failures(report)]
     return Table(["class", "requests", "server's own type", "an example"], shown, frozenset({1}))
 
 

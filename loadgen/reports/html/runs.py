@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from loadgen.figures import Curve
-from loadgen.report import Report
-from loadgen.reports import items
+from loadgen.outcomes.report import Report
+from loadgen.reports import summary_items
 from loadgen.reports.format import clean, rate, share
 from loadgen.reports.html.answer import answer
 from loadgen.reports.html.document import Document, document_page
 from loadgen.reports.html.page import Section, Table
 from loadgen.reports.html.percentiles import NOTE, overlays
 from loadgen.reports.html.run import tone
-from loadgen.reports.judged import headline
 from loadgen.reports.table import COLUMNS, rows
+from loadgen.reports.verdict_text import headline
 
 METRICS: Final = {"ttft": "Time to first token, since sent (ttft)", "ttft_scheduled": "Time to first token, since due",
                   "itl": "Gaps between tokens (itl)", "tpot": "Time per output token (tpot)",
@@ -48,8 +48,8 @@ def _verdicts(runs: Sequence[NamedRun]) -> Table:
         report, rates = run.report, run.report.rates
         offered = report.requests.get("offered")
         failed = share(report.requests.get("failed", 0) / offered) if offered else "-"
-        shown.append([clean(run.name), headline(report)[0], clean(items.load(report)), rate(rates.get("completed")),
-                      rate(rates.get("output_tokens")), failed])
+        shown.append([clean(run.name), headline(report)[0], clean(summary_items.load(report)),
+                      rate(rates.get("completed")), rate(rates.get("output_tokens")), failed])
         marks.append(tone(report))
     return Table(["run", "verdict", "load", "requests/s", "output tokens/s", "failed"], shown, frozenset({3, 4, 5}),
                  marks)

@@ -1,0 +1,1 @@
+"""Plans from files and flags, and what a plan must hold."""

@@ -1,0 +1,94 @@
+"""Meeting who is to be measured before the clock starts: a server, or a model in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from loadgen import local, workload
+from loadgen.backends import registry
+from loadgen.backends.interface import Backend
+from loadgen.backends.triton import Triton
+from loadgen.plan import Plan
+from loadgen.preflight import fit, http, triton
+from loadgen.preflight.triton_statistics import Watch
+from loadgen.protocols.http.address import Address
+from loadgen.types import UsageError
+from loadgen.workload import Source
+
+MODEL_LOG = "model.log"
+"""What the process of a local model printed, in the directory of its run."""
+
+Warn = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """Who is measured, as known before the clock starts. `watch` asks it what it counted meanwhile."""
+
+    backend: Backend
+    addresses: tuple[Address, ...]
+    plan: Plan
+    watch: Watch | local.Watch | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+    def served(self) -> bool:
+        """Say whether who answers is still there, as far as that can be known."""
+        return not isinstance(self.watch, local.Watch) or self.watch.alive()
+
+    def keep(self, directory: Path) -> None:
+        """Let what the process of a local model prints be kept in the directory of the run."""
+        if isinstance(self.watch, local.Watch):
+            self.watch.keep = directory / MODEL_LOG
+
+    def source(self) -> Source:
+        """Make the source of what is asked: tensors, if the backend was given any, else prompts."""
+        work, name = self.plan.workload, self.plan.target.backend
+        if isinstance(self.backend, Triton):
+            if self.backend.inputs is not None:
+                return self.backend.inputs
+        elif work.input_data or work.shapes:
+            raise UsageError(f"--input-data and --shape fill the tensors of --backend triton: {name} takes prompts, "
+                             "leave them out")
+        return workload.make(work, self.plan.load.seed, chat=self.backend.endpoint == "chat")
+
+
+@asynccontextmanager
+async def meeting(plan: Plan, warn: Warn) -> AsyncIterator[Met]:
+    """Meet whom the plan names, for as long as this is open. Raises UsageError if nobody is there or can answer."""
+    if not registry.is_local(plan.target.backend):
+        yield _meet(plan, warn)
+        return
+    backend = registry.make_local(plan.target)
+    addresses, plan, watch = await local.meet(plan, backend, warn)
+    try:
+        yield Met(backend, addresses, plan, watch, {"model": watch.loaded})
+    finally:
+        watch.close()
+
+
+def _meet(plan: Plan, warn: Warn) -> Met:
+    """Wait for the server, ask what it serves, and try one request; the Watch knows what the server counts from then.
+    """
+    backend = registry.make(plan.target)
+    if isinstance(backend, Triton):
+        return Met(backend, *triton.meet(plan, backend, warn))
+    addresses = http.wait_ready(plan, backend)
+    if not plan.target.model and backend.models_path:
+        model, note = http.discover_model(plan, backend, addresses[0])
+        if note:
+            warn(note)
+        plan = replace(plan, target=replace(plan.target, model=model))
+        backend = registry.make(plan.target)
+    told: dict[str, Any] = {}
+    if plan.target.probe:
+        odd = http.probe(plan, backend, addresses[0])
+        if odd:
+            warn(odd)
+        if backend.protocol == "http":
+            told = fit.facts(backend, partial(http.look, plan, addresses[0]))
+    return Met(backend, addresses, plan, told=told)

@@ -1,0 +1,152 @@
+"""The desk's books: what was sent and has ended, decoded into rows, folded and written as the run goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic_ns
+
+from loadgen.backends.errors import told
+from loadgen.backends.interface import Backend
+from loadgen.clock import sample_offset
+from loadgen.protocols.grpc import answer
+from loadgen.recorder import Recorder
+from loadgen.recorder.batch import Batch
+from loadgen.run.assemble import WallClock, assemble
+from loadgen.run.phases import Phases
+from loadgen.run.retry import Retries
+from loadgen.run_files import RunWriter
+from loadgen.types import (
+    ABSENT,
+    CENSORED,
+    ClockSample,
+    Failure,
+    Health,
+    Request,
+    Row,
+    Timeline,
+    TokenEvents,
+)
+
+
+class Ledger:
+    """Take what senders report (engine.desk.Handler); `flush` folds and writes what has come since the last time."""
+
+    def __init__(self, backend: Backend, phases: Phases, recorder: Recorder, writer: RunWriter,
+                 logs: Sequence[str], outputs: bool, retries: Retries | None = None) -> None:
+        self._backend = backend
+        self._phases = phases
+        self._recorder = recorder
+        self._writer = writer
+        self._logs = logs
+        self._outputs = outputs
+        self._retries = retries or Retries()
+        self._start = 0
+        self._requests: dict[int, Request] = {}
+        self._in_flight: dict[int, tuple[int, int]] = {}  # due and sent of what went out and has not ended
+        self._rows: list[Row] = []
+        self._texts: list[dict[str, object]] = []
+        self._lines: list[Health | dict[str, object]] = []  # for health.jsonl
+        self._wall = WallClock(sample_offset())
+        self._logged = 0
+        self.offered = 0
+        self.completed = 0
+        self.tokens = 0
+
+    def begin(self, start: int) -> None:
+        """Let offsets count from `start`, CLOCK_MONOTONIC ns."""
+        self._start = start
+        self.sample_clock()
+
+    def note(self, index: int, request: Request) -> None:
+        """Keep a request until its answer is decoded."""
+        self._requests[index] = request
+
+    def reject(self, index: int, due: int, error: Exception) -> None:
+        """Record a request that the backend's own code could not encode."""
+        self.done(Timeline(index, due=self._start + due, failure=Failure("backend", told(error), type(error).__name__)))
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._in_flight)
+
+    # engine.desk.Handler
+
+    def sent(self, index: int, due: int, sent: int) -> None:
+        self._in_flight[index] = (due, sent)
+        self._phases.begin(index, due - self._start)
+        self.offered += 1
+
+    def done(self, timeline: Timeline) -> None:
+        request = self._requests.pop(timeline.index)
+        known = self._in_flight.pop(timeline.index, None)
+        orphan = timeline.failure is not None and timeline.failure.kind == "sender_lost"
+        if known is None:
+            if orphan and not self._phases.scheduled:
+                return  # a call of a closed loop that waited in the sender: it was never due
+            self.offered += 1
+        elif orphan:
+            timeline.due, timeline.sent = known
+        events = self._decode(timeline, request)
+        phase = self._phase(timeline, request, self._retries.again(timeline, events.failure))
+        asked = request.max_output_tokens if request.max_output_tokens is not None else ABSENT
+        row = assemble(timeline, events, self._wall, self._start, phase, asked)
+        self._rows.append(row)
+        self.completed += 1
+        self.tokens += max(row.output_tokens, 0)
+        if self._outputs:
+            self._texts.append({"index": row.index, "failure": row.failure, "text": events.text})
+
+    def _phase(self, timeline: Timeline, request: Request, again: bool) -> int:
+        """Give the phase of what has ended; a request that is sent again stays open, and in its phase."""
+        due = timeline.due - self._start
+        if not again:
+            return self._phases.end(timeline.index, due)
+        self._requests[timeline.index] = request
+        return self._phases.begin(timeline.index, due)
+
+    def health(self, health: Health) -> None:
+        self._recorder.observe(health)
+        self._lines.append(health)
+
+    def lost(self, sender: int) -> None:
+        self._lines.append({"event": "sender_lost", "at": monotonic_ns() - self._start, "sender": sender})
+
+    def _decode(self, timeline: Timeline, request: Request) -> TokenEvents:
+        if self._backend.protocol == "grpc":
+            answer.unpack(timeline)
+        events = self._backend.decode(timeline, request)
+        if timeline.failure is not None and timeline.failure.kind == CENSORED:
+            events.failure = timeline.failure
+        return events
+
+    # As the run goes.
+
+    def flush(self) -> None:
+        """Fold and write the rows and health lines that have come. Raises StorageFull, as all that writes here does."""
+        if self._rows:
+            rows, self._rows = self._rows, []
+            batch = Batch.of(rows)
+            self._recorder.fold(batch)
+            self._writer.write_rows(batch)
+        lines, self._lines = self._lines, []
+        for line in lines:
+            self._writer.write_health(line)
+        if self._texts:
+            self._writer.write_outputs(self._texts)
+            self._texts = []
+
+    def log(self, elapsed: int) -> None:
+        """Write one line of each interval histogram log."""
+        for name in self._logs:
+            histogram = self._recorder.interval(name)
+            if histogram.count:
+                self._writer.write_interval(name, histogram, self._logged, elapsed)
+        self._logged = elapsed
+
+    def sample_clock(self) -> None:
+        """Measure the offset between the clocks, for the stamps and for the verdict."""
+        sample = sample_offset()
+        self._wall.add(sample)
+        line = ClockSample(sample.at - self._start, sample.offset)
+        self._recorder.observe(line)
+        self._writer.write_health(line)

@@ -1,0 +1,98 @@
+"""The metrics page of a run that goes on (`--metrics-port`): served by the desk, in its own event loop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+from loadgen.plan import Where
+from loadgen.recorder import Recorder
+from loadgen.reports.prometheus import CONTENT_TYPE, Snapshot, expose, info_of
+from loadgen.run.loop import View
+from loadgen.summary.numbers import OF_TOKENS, requests
+from loadgen.types import Progress, UsageError
+
+PATH: Final = "/metrics"
+_PHASES: Final = {"warm-up": "warmup", "measured": "measured", "cool-down": "cooldown", "draining": "draining"}
+_SECOND: Final = 1e9
+
+
+class Page:
+    """What the page says, and a View that lets it know how the run goes: it stands before the View of the user."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._progress: Progress | None = None
+        self._recorder: Recorder | None = None
+        self._record: Mapping[str, Any] = {}
+
+    def begin(self, recorder: Recorder, record: Mapping[str, Any]) -> None:
+        """Say from now on what `recorder` holds. `record` is what plan.json holds."""
+        self._recorder, self._record = recorder, record
+
+    def answer(self) -> tuple[int, str]:
+        """Return (status, text): 503 until there is something to say."""
+        if self._recorder is None or self._progress is None:
+            return 503, "the run has not begun\n"
+        return 200, expose(snapshot(self._recorder, self._record, self._progress))
+
+    # View
+
+    def start(self, title: str) -> None:
+        self._view.start(title)
+
+    def update(self, progress: Progress) -> None:
+        self._progress = progress
+        self._view.update(progress)
+
+    def warn(self, text: str) -> None:
+        self._view.warn(text)
+
+    def stop(self) -> None:
+        self._view.stop()
+
+
+def snapshot(recorder: Recorder, record: Mapping[str, Any], progress: Progress) -> Snapshot:
+    """Take a snapshot of a run that goes on."""
+    unknown = () if record["target"]["stream"] else OF_TOKENS
+    histograms = {name: histogram for name, histogram in recorder.metrics.items() if name not in unknown}
+    live = {"offered": progress.offered, "in_flight": progress.in_flight, "planned_rate": record["load"]["rate"],
+            "offered_rate": progress.offered_rate, "elapsed": progress.elapsed / _SECOND,
+            "failing_checks": len(progress.warnings)}
+    return Snapshot(info_of(record, record["resolved"]["provenance"]), requests(recorder), histograms, live,
+                    _PHASES.get(progress.phase, ""))
+
+
+@contextlib.asynccontextmanager
+async def serving(where: Where, view: View) -> AsyncIterator[Page]:
+    """Serve a page while the block runs, if the plan asks for one. Raises UsageError if the port can't be had."""
+    page = Page(view)
+    if not where.metrics_port:
+        yield page
+        return
+    from aiohttp import web
+
+    async def answer(_: web.Request) -> web.Response:
+        status, text = page.answer()
+        return web.Response(status=status, body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
+
+    app = web.Application()
+    app.router.add_get(PATH, answer)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
+    await runner.setup()
+    try:
+        await _listen(web.TCPSite(runner, where.metrics_host, where.metrics_port), where)
+        yield page
+    finally:
+        await runner.cleanup()
+
+
+async def _listen(site: Any, where: Where) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+        raise UsageError(f"can't serve metrics on {where.metrics_host}:{where.metrics_port} ({why}): write another "
+                         "--metrics-port, or another --metrics-host") from None

@@ -1,0 +1,201 @@
+"""From a Plan to everything that is decided before the clock starts: schedule, window, calls, sender setups."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from loadgen import schedule
+from loadgen.backends.errors import told
+from loadgen.backends.interface import Backend
+from loadgen.engine.messages import Item, Setup
+from loadgen.engine.process_stats import raise_file_limit
+from loadgen.plan import Load, Plan
+from loadgen.protocols.grpc import request as grpc_request
+from loadgen.protocols.http import request as http_request
+from loadgen.protocols.http.address import Address
+from loadgen.protocols.http.limits import Limits
+from loadgen.recorder.looks import Look, looks_of
+from loadgen.run.phases import Phases
+from loadgen.schedule import Offsets
+from loadgen.types import ABSENT, Call, Request, UsageError, Window
+from loadgen.workload import Source
+
+_SECOND = 1_000_000_000
+_SPARE_FILES = 64  # descriptors that are not connections
+_MOST_AHEAD = 1024  # connections that are opened before the start, for each sender
+_MOST_REJECTED = 1000  # requests in succession that a backend may fail to make in a closed loop, which never ends
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """The schedule of a run. `offsets` is None in a closed loop, which has none.
+
+    `exact`: a closed loop offers what is measured and nothing else, so that its calls end. `looks` are those of a
+    window that may be extended; it has the longest length then.
+    """
+
+    window: Window
+    offsets: Offsets | None = None
+    first: int = ABSENT
+    last: int = ABSENT
+    exact: bool = False
+    looks: tuple[Look, ...] = ()
+
+    def phases(self) -> Phases:
+        return Phases(self.window, self.first, self.last)
+
+    def describe(self, load: Load, last: int = ABSENT) -> dict[str, Any]:
+        """Say what was planned, for plan.json and the report; `last` is where the window was closed, if before."""
+        last = self.last if last == ABSENT else last
+        if self.offsets is None:
+            return {"law": "closed", "concurrency": load.concurrency}
+        return {"law": load.arrivals, "rate": load.rate, "burstiness": load.burstiness, "seed": load.seed,
+                "count": last - self.first, "sha256": schedule.digest(self.offsets[self.first:last])}
+
+
+def warmup_of(load: Load) -> int:
+    """The warm-up in ns: as asked, else a tenth of the window, 1 s to 30 s."""
+    if load.warmup >= 0:
+        return load.warmup
+    return min(max(load.window // 10, _SECOND), 30 * _SECOND)
+
+
+def chart(load: Load) -> Course:
+    """Make the schedule of a load. Raises UsageError if it can't be made."""
+    warmup = warmup_of(load)
+    if load.concurrency:
+        if load.duration:
+            return Course(Window(warmup, load.duration))
+        return Course(Window(warmup, ABSENT, load.requests), exact=not (warmup or load.cooldown))
+    tail = load.drain if load.cooldown else 0
+    offsets, first, last = schedule.plan_offsets(load, warmup, tail)
+    count = last - first
+    window, counts = Window(warmup, round(count / load.rate * _SECOND), count), schedule.look_counts(load)
+    looks = looks_of(window, first, counts) if load.max_duration else ()
+    return Course(window, offsets, first, last, looks=looks)
+
+
+def with_count(plan: Plan, source: Source) -> Plan:
+    """Let a run of a prompts file that names no length ask each prompt once; no more run at a time than are asked."""
+    load = plan.load
+    if load.duration:
+        return plan
+    count = load.requests or source.count
+    if count is None:
+        raise UsageError("how long? write --duration 60s or --requests 600")
+    return replace(plan, load=replace(load, requests=count, concurrency=min(load.concurrency, count)))
+
+
+class Calls:
+    """Make the calls of a run, in the order of the schedule, each when it is asked for.
+
+    `note(index, request)` is told of each; `reject(index, due, error)` of those whose backend raised. Raises UsageError
+    if it raises for each of a closed loop's. `deadline` (ns, 0 for none) goes with the calls whose protocol has one.
+    """
+
+    def __init__(self, course: Course, source: Source, backend: Backend, addresses: tuple[Address, ...],
+                 note: Callable[[int, Request], None], reject: Callable[[int, int, Exception], None],
+                 deadline: int = 0) -> None:
+        self._course = course
+        self._source = source
+        self._backend = backend
+        self._addresses = addresses
+        self._note = note
+        self._reject = reject
+        self._deadline = deadline
+
+    def __iter__(self) -> Iterator[Item]:
+        rejected = 0
+        for index, due in self._due():
+            request = self._source.request(self._prompt_of(index))
+            address = self._addresses[index % len(self._addresses)]
+            self._note(index, request)
+            try:
+                data = self._encode(self._backend.encode(request), address)
+            except UsageError:
+                raise
+            except Exception as error:
+                self._reject(index, due, error)
+                rejected += 1
+                if self._course.offsets is None and rejected >= _MOST_REJECTED:
+                    raise UsageError(f"the backend made none of {rejected} requests: {told(error)}") from error
+                continue
+            rejected = 0
+            yield Item(index, due, index % len(self._addresses), data)
+
+    def _encode(self, call: Call, address: Address) -> bytes:
+        if self._backend.protocol == "local":
+            return call.body
+        if self._backend.protocol == "grpc":
+            return grpc_request.encode(call, address.authority, address.prefix, secure=bool(address.server_name),
+                                       timeout=self._deadline)
+        return http_request.encode(call, address.authority, address.prefix)
+
+    def _due(self) -> Iterator[tuple[int, int]]:
+        if self._course.offsets is None:
+            return ((index, 0) for index in (range(self._course.window.count) if self._course.exact
+                                             else itertools.count()))
+        return enumerate(map(int, self._course.offsets))
+
+    def _prompt_of(self, index: int) -> int:
+        """The measured requests ask the prompts from 0 on, whatever the warm-up; it asks the last of a file."""
+        place = index - max(self._course.first, 0)
+        if place >= 0:
+            return place
+        return place % self._source.count if self._source.count else (1 << 40) - place
+
+
+def senders_of(load: Load) -> int:
+    """How many senders: as asked, else one for each core but one; never more than requests in flight."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = load.senders or max(1, cores - 1)
+    limit = load.concurrency or load.max_in_flight
+    return min(wanted, limit) if limit else wanted
+
+
+def setups(plan: Plan, addresses: tuple[Address, ...], protocol: str = "http") -> list[Setup]:
+    """Make what each sender is told; `protocol` is that of the backend.
+
+    Raises UsageError if there are too few file descriptors.
+    """
+    load, count = plan.load, senders_of(plan.load)
+    limits = Limits(plan.timeouts.connect, plan.timeouts.first_token, plan.timeouts.idle, plan.timeouts.total)
+    limit = load.concurrency or load.max_in_flight
+    files = raise_file_limit()
+    if protocol == "http" and limit // count + _SPARE_FILES > files:
+        raise UsageError(f"{limit} requests in flight need {limit // count + _SPARE_FILES} file descriptors in a "
+                         f"sender, and the limit is {files}: run `ulimit -n {2 * limit}` first, or add --senders")
+    made = []
+    for number in range(count):
+        share = limit // count + (number < limit % count)
+        if load.concurrency:
+            ahead, reserve = math.ceil(share / len(addresses)), 0
+        else:
+            per_second = math.ceil(load.rate / count / len(addresses))
+            ahead, reserve = min(max(8, per_second), _MOST_AHEAD, files // 2), max(8, per_second // 20)
+        if share:
+            ahead = min(ahead, share)
+        made.append(Setup(number, list(addresses), limits, ahead, reserve, load.connections == "new", share,
+                          bool(load.concurrency), carrier_of(plan, protocol), load.channels,
+                          plan.timeouts.keep_alive))
+    return made
+
+
+def carrier_of(plan: Plan, protocol: str) -> str:
+    """Name what carries the calls of a protocol: itself, or grpcio if that was asked for."""
+    return "grpcio" if protocol == "grpc" and plan.target.grpc_client == "grpcio" else protocol
+
+
+def allowance_of(plan: Plan) -> int:
+    """The most calls that one sender may hold or have in flight, so that bodies don't pile up there."""
+    load, count = plan.load, senders_of(plan.load)
+    if load.concurrency:
+        return 2 * math.ceil(load.concurrency / count) + 8
+    if load.max_in_flight:
+        return math.ceil(load.max_in_flight / count) + max(64, math.ceil(3 * load.rate / count))
+    return 1 << 40

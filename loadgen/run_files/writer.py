@@ -1,0 +1,244 @@
+"""The RunWriter: writes the files of a run as it goes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+
+import msgspec
+
+from loadgen.recorder.batch import Batch
+from loadgen.redact import MASK
+from loadgen.run_files import arrow, hlog, names
+from loadgen.stats.histogram import Histogram
+from loadgen.types import ClockSample, Health, UsageError
+
+Opener = Callable[[Path, str], BinaryIO]
+_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SHORTEST_SECRET: Final = 8
+_LOG_IN_PART: Final = ".hlog.part"
+
+
+class StorageFull(Exception):  # noqa: N818 - what the run meets is a state of the disk
+    """The disk took no more while `path` was written: the run should end in order."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"no space left while writing {path}")
+        self.path = path
+
+
+def open_unbuffered(path: Path, mode: str) -> BinaryIO:
+    """Open a file whose every write reaches the operating system at once, so that kill -9 loses none."""
+    return cast(BinaryIO, open(path, mode, buffering=0))
+
+
+class RunWriter:
+    """Writes a run directory. Not for several threads.
+
+    Every write reaches the operating system before it returns. The first write that finds the disk full raises
+    StorageFull; later ones do nothing, so that the run can end in order. Any of `secrets` (8 characters or more) is
+    masked wherever it turns up in text.
+    """
+
+    def __init__(self, dir: Path, secrets: Sequence[str] = (), open: Opener = open_unbuffered) -> None:
+        """Create the directory. Raises UsageError if it holds files already, can't be written or has no space."""
+        self.dir = dir
+        self.epoch = 0  # CLOCK_REALTIME ns of the start of the schedule; set it before the first interval
+        self.full: Path | None = None
+        self._secrets = tuple(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
+        self._open = open
+        self._files: dict[str, BinaryIO] = {}
+        _make_directory(dir)
+        try:
+            self._append(names.ROWS_SO_FAR, arrow.stream_head())
+        except StorageFull as error:
+            self.close()
+            raise UsageError(f"there is no space left for {dir}: make some, or write another --out") from error
+
+    def write_plan(self, plan: Mapping[str, Any]) -> None:
+        """Write plan.json."""
+        self._write_json(names.PLAN, plan)
+
+    def write_rows(self, batch: Batch) -> None:
+        """Append rows to requests.arrows."""
+        if len(batch) == 0:
+            return
+        if self._secrets:
+            detail, failure_type = [[self._mask(text) for text in c] for c in (batch.detail, batch.failure_type)]
+            batch = replace(batch, detail=detail, failure_type=failure_type)
+        self._append(names.ROWS_SO_FAR, arrow.stream_part(batch))
+
+    def write_health(self, line: Health | ClockSample | Mapping[str, Any]) -> None:
+        """Append to health.jsonl; a mapping is an event of the run, such as an interrupt or a lost sender."""
+        if isinstance(line, Mapping):
+            data = {"kind": names.EVENT, names.EVENT: line}
+        else:
+            kind = "health" if isinstance(line, Health) else "clock"
+            data = {"kind": kind, **msgspec.to_builtins(line)}
+        self._append(names.HEALTH, self._encode(data) + b"\n")
+
+    def write_interval(self, metric: str, histogram: Histogram, start: int, end: int) -> None:
+        """Append the values of one interval, ns since the start of the schedule, to <metric>.hlog."""
+        self._write_interval(metric, histogram, start, end, ".hlog")
+
+    def rewrite_intervals(self, intervals: Iterable[tuple[str, Histogram, int, int]]) -> None:
+        """Put other interval logs in the place of all that were written; each is what write_interval takes.
+
+        Once, after the last write_interval. Without space the old ones stay.
+        """
+        try:
+            for interval in intervals:
+                self._write_interval(*interval, _LOG_IN_PART)
+        except BaseException:
+            for part in self.dir.glob(f"*{_LOG_IN_PART}"):
+                part.unlink()
+            raise
+        if self.full is None:
+            for old in self.dir.glob("*.hlog"):
+                old.unlink()
+        for part in self.dir.glob(f"*{_LOG_IN_PART}"):
+            part.replace(part.with_suffix(""))
+
+    def _write_interval(self, metric: str, histogram: Histogram, start: int, end: int, suffix: str) -> None:
+        name = re.sub(r"[^\w.-]", "_", metric)
+        if name + suffix not in self._files:
+            self._append(name + suffix, hlog.header(self.epoch).encode())
+        self._append(name + suffix, hlog.line(name, start, end, histogram).encode())
+
+    def write_outputs(self, outputs: Iterable[Mapping[str, Any]]) -> None:
+        """Append generated texts to outputs.jsonl, a line each."""
+        self._append(names.OUTPUTS, b"".join([self._encode(output) + b"\n" for output in outputs]))
+
+    def finish(self, report: Mapping[str, Any], change: Callable[[Batch], Batch] | None = None) -> None:
+        """Turn requests.arrows into requests.parquet, write summary.json and close; `change` changes rows on the way.
+
+        Without space the rows stay in requests.arrows, which RunReader reads too. Raises StorageFull if it was not
+        raised before.
+        """
+        told = self.full is not None
+        self.close()
+        if not told:
+            with suppress(StorageFull):
+                self._make_parquet(change)
+        self.full, before = None, self.full  # the summary is small: try, whatever happened to the rows
+        with suppress(StorageFull):
+            self._write_json(names.SUMMARY, report)
+        self.full = before or self.full
+        if self.full and not told:
+            raise StorageFull(self.full)
+
+    def close(self) -> None:
+        """Close the files as they are; a run that ends here can still be read."""
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+    def _append(self, name: str, data: bytes) -> None:
+        if self.full is not None or not data:
+            return
+        with self._storing(self.dir / name) as path:
+            if name not in self._files:
+                self._files[name] = self._open(path, "ab")
+            _write_whole(self._files[name], data)
+
+    def _write_json(self, name: str, data: Mapping[str, Any]) -> None:
+        if self.full is not None:
+            return
+        text = msgspec.json.format(self._encode(data), indent=2) + b"\n"
+        with self._storing(self.dir / name) as path:
+            _replace(path, self._open, lambda file: _write_whole(file, text))
+
+    def _make_parquet(self, change: Callable[[Batch], Batch] | None) -> None:
+        source = self.dir / names.ROWS_SO_FAR
+        with self._storing(self.dir / names.ROWS) as path:
+            _replace(path, self._open, lambda file: _copy_rows(source, file, change))
+        source.unlink()
+
+    @contextmanager
+    def _storing(self, path: Path) -> Iterator[Path]:
+        try:
+            yield path
+        except OSError as error:
+            if error.errno not in _NO_SPACE:
+                raise
+            self.full = path
+            raise StorageFull(path) from error
+
+    def _encode(self, data: Any) -> bytes:
+        if self._secrets:
+            data = _change_texts(data, self._mask)
+        try:
+            return msgspec.json.encode(data)
+        except UnicodeEncodeError:  # JSON can hold half a surrogate pair, and UTF-8 can not
+            return msgspec.json.encode(_change_texts(data, lambda text: text.encode("utf-8", "replace").decode()))
+
+    def _mask(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return text
+
+
+def _change_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """Return `value` with each text in it changed, all the way down."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {_change_texts(key, change): _change_texts(item, change) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_change_texts(item, change) for item in value]
+    return value
+
+
+def _make_directory(dir: Path) -> None:
+    try:
+        dir.mkdir(parents=True, exist_ok=True)
+        used = next(dir.iterdir(), None) is not None
+    except OSError as error:
+        raise UsageError(f"the output directory {dir} can't be made: {error.strerror}; write another --out") from error
+    if used:
+        raise UsageError(f"the output directory {dir} exists and is not empty: write another --out, or remove it")
+    if not os.access(dir, os.W_OK | os.X_OK):
+        raise UsageError(f"the output directory {dir} can't be written: change its rights, or write another --out")
+
+
+def _write_whole(file: BinaryIO, data: bytes) -> None:
+    """Write all of `data`; an unbuffered file may take a part at a time."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _replace(path: Path, open: Opener, write: Callable[[BinaryIO], None]) -> None:
+    """Write a file beside `path` and put it there when it is whole, so that nobody ever sees half of it."""
+    part = path.with_name(path.name + ".part")
+    try:
+        with open(part, "wb") as file:
+            write(file)
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _copy_rows(source: Path, file: BinaryIO, change: Callable[[Batch], Batch] | None) -> None:
+    arrow.stream_to_parquet(source, cast(BinaryIO, _Sink(file)), change)
+
+
+class _Sink:
+    """What pyarrow needs of a file, over one that may take a part of a write at a time."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        _write_whole(self._file, data)
+        return len(data)

@@ -1,0 +1,70 @@
+"""The Result: a run read back whole, as renderers take it; data only, read from the files elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from loadgen.figures import Curve, Figures
+from loadgen.outcomes.report import Report
+from loadgen.recorder.batch import Batch, Ragged
+from loadgen.recorder.formulas import PER_REQUEST, Samples, Tokens, measure
+from loadgen.stats.histogram import Histogram, Integers
+from loadgen.types import ABSENT
+
+OF_A_REQUEST: Final = (*PER_REQUEST, "lag")
+"""Metrics with one value a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Request attempts as columns, and the metrics of each: int64[n] of ns or counts, ABSENT where it has none.
+
+    `chunk_at` are the instants of the chunks of each, as metrics have them: none before the one ahead of it.
+    """
+
+    batch: Batch
+    metrics: Mapping[str, Integers]
+    chunk_at: Ragged
+
+    @classmethod
+    def of(cls, batch: Batch, fresh: bool = False) -> Requests:
+        """Measure every row of `batch`, whatever became of it. `fresh`: see recorder.measures.measure."""
+        tokens = Tokens.of(batch)
+        samples = measure(batch, tokens, fresh)
+        return cls(batch, {name: _column(samples[name], len(batch)) for name in OF_A_REQUEST},
+                   Ragged(tokens.at, batch.token_at.offsets))
+
+
+def _none() -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A run, ended or killed. `name` tells it from others that are rendered beside it.
+
+    `histograms` has the metrics of the report, over the same values. `requests` reads the rows of all phases, in the
+    order in which they ended, some thousands in memory at a time; each call begins anew. `logs` are the run's
+    HdrHistogram interval logs as text, by metric. `curves` are its percentile curves, and `figures` all that its charts
+    show, for which the rows are read once more; None if there are no rows to be had.
+    """
+
+    name: str
+    dir: Path
+    report: Report
+    histograms: Mapping[str, Histogram]
+    requests: Callable[[], Iterator[Requests]]
+    logs: Callable[[], Mapping[str, str]]
+    curves: Callable[[], tuple[Curve, ...]] = tuple
+    figures: Callable[[], Figures | None] = _none
+
+
+def _column(samples: Samples, size: int) -> Integers:
+    values = np.full(size, ABSENT, np.int64)
+    values[samples.rows] = samples.values
+    return values

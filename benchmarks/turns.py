@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
-from loadgen.backends.hf import HuggingFace
-from loadgen.backends.vllm_offline import VLLMOffline
-from loadgen.backends.vllm_requests import Requests
+from loadgen.backends.local.hf import HuggingFace
+from loadgen.backends.local.vllm_offline import VLLMOffline
+from loadgen.backends.local.vllm_requests import Requests
 from loadgen.protocols.local.jobs import Job, Jobs
 
 _PAUSE: Final = 0.02  # s after a turn, in which what it left to other threads and processes is done
@@ -27,7 +27,7 @@ class HuggingFaceTurns(HuggingFace):
     batches: ClassVar[int] = 2  # of a turn
 
     def serve(self, jobs: Jobs) -> None:
-        from loadgen.backends.hf_batch import answer_batch  # brings torch
+        from loadgen.backends.local.hf_batch import answer_batch  # brings torch
 
         self.turns: list[tuple[int, int]] = []
         answer_batch(self, jobs.take(1))  # the request that tries the model

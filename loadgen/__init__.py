@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from loadgen.backends.interface import ServiceBackend
-    from loadgen.backends.local import LocalBackend
+    from loadgen.backends.local.interface import LocalBackend
     from loadgen.outcomes.report import Report
     from loadgen.plan import Plan
     from loadgen.types import Call, Failure, Output, Request, UsageError
@@ -15,7 +15,7 @@ __all__ = ["Call", "Failure", "LocalBackend", "Output", "Plan", "Report", "Reque
 
 _HOMES: Final = {
     "loadgen.backends.interface": ("ServiceBackend",),
-    "loadgen.backends.local": ("LocalBackend",),
+    "loadgen.backends.local.interface": ("LocalBackend",),
     "loadgen.plan": ("Plan",),
     "loadgen.outcomes.report": ("Report",),
     "loadgen.types": ("Call", "Failure", "Output", "Request", "UsageError"),

@@ -11,7 +11,7 @@ import pytest
 
 from loadgen.backends import registry
 from loadgen.backends.interface import ServiceBackend
-from loadgen.backends.local import LocalBackend
+from loadgen.backends.local.interface import LocalBackend
 from loadgen.backends.openai import OpenAI
 from loadgen.backends.vllm import VLLM
 from loadgen.plan import Target

@@ -24,8 +24,8 @@ import report_samples as samples
 from loadgen.mock.process import MockProcess
 from loadgen.recorder import Recorder
 from loadgen.recorder.batch import Batch
-from loadgen.reports import prometheus
-from loadgen.reports.prometheus import FAMILIES, LIVE, PHASES, Snapshot, expose
+from loadgen.reports.export import prometheus
+from loadgen.reports.export.prometheus import FAMILIES, LIVE, PHASES, Snapshot, expose
 from loadgen.run.metrics_server import Page, snapshot
 from loadgen.stats.histogram import HIGHEST, Histogram
 from loadgen.types import CENSORED, FAILURES, Progress

@@ -22,7 +22,8 @@ import report_samples as samples
 from inert import HOSTILE, assert_inert, tokens
 from loadgen.outcomes.report import Check, Gate, Report
 from loadgen.recorder.batch import Batch
-from loadgen.reports import csv_requests, csv_summary, github_benchmark, markdown, plain, summary_json, text
+from loadgen.reports.export import csv_requests, csv_summary, github_benchmark, markdown, summary_json
+from loadgen.reports.text import plain, run_text
 from loadgen.summary.run_data import Requests, Result
 from loadgen.types import Row
 from made_runs import row
@@ -107,7 +108,7 @@ def test_a_code_span_is_longer_than_any_fence_in_it() -> None:
 
 def test_the_cells_of_the_table_are_those_of_the_text() -> None:
     ours = rendered("markdown_valid.md")
-    theirs = text.render(samples.valid)
+    theirs = run_text.render(samples.valid)
     for cell in ("184 ms", "19.8 ms", "75,946", "402 ms"):
         assert cell in ours and cell in theirs
     assert r"341 ms \[314, 368\]" in ours

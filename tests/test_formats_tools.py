@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 import report_samples as samples
 from loadgen.recorder.batch import Batch
-from loadgen.reports import aiperf, genai_perf, hgrm, hlog, vllm_bench, vllm_detailed
-from loadgen.reports.moments import deviation
-from loadgen.reports.peaks import peaks
+from loadgen.reports.export import aiperf, genai_perf, hgrm, hlog, vllm_bench, vllm_detailed
+from loadgen.reports.export.moments import deviation
+from loadgen.reports.export.peaks import peaks
 from loadgen.run_files import merge
 from loadgen.stats.histogram import HIGHEST, Histogram
 from loadgen.summary.run_data import Requests, Result

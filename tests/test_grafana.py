@@ -12,7 +12,7 @@ import pytest
 
 from loadgen.cli import main
 from loadgen.cli.grafana import dashboard
-from loadgen.reports.prometheus import expose
+from loadgen.reports.export.prometheus import expose
 from loadgen.run.metrics_server import snapshot
 from made_runs import S, plan_of, recorded, run_of, window_of
 from test_exposition import PROGRESS, parsed

@@ -20,11 +20,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="pip install 'loadgen[hf]'")
 pytest.importorskip("transformers", reason="pip install 'loadgen[hf]'")
 
-from loadgen.backends.hf import HuggingFace  # noqa: E402
-from loadgen.backends.hf_batch import Rows, answer_batch  # noqa: E402
-from loadgen.backends.hf_continuous import Continuous, offset_to  # noqa: E402
-from loadgen.backends.hf_loading import check_streamed  # noqa: E402
-from loadgen.backends.hf_vl import HuggingFaceVL  # noqa: E402
+from loadgen.backends.local.hf import HuggingFace  # noqa: E402
+from loadgen.backends.local.hf_batch import Rows, answer_batch  # noqa: E402
+from loadgen.backends.local.hf_continuous import Continuous, offset_to  # noqa: E402
+from loadgen.backends.local.hf_loading import check_streamed  # noqa: E402
+from loadgen.backends.local.hf_vl import HuggingFaceVL  # noqa: E402
 from loadgen.protocols.local.jobs import Job, Jobs  # noqa: E402
 from loadgen.types import ABSENT, UsageError  # noqa: E402
 from tests.runs import Run, loadgen  # noqa: E402

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from loadgen import plan, workload
+from loadgen.backends.local.pictures import open_images
 from loadgen.backends.openai import OpenAI
-from loadgen.backends.pictures import open_images
 from loadgen.types import Request, UsageError
 from loadgen.workload.images import Images, alike, as_url
 

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from loadgen.backends import aisbench
-from loadgen.backends.generating import Streamer, alike, answer
-from loadgen.backends.local import LocalBackend, streams_by_form
-from loadgen.backends.local_answers import Local
+from loadgen.backends.local.answers import Local
+from loadgen.backends.local.generating import Streamer, alike, answer
+from loadgen.backends.local.interface import LocalBackend, streams_by_form
 from loadgen.protocols.local.jobs import Job, Jobs, answer_of
 from loadgen.types import ABSENT, Failure, Request, Timeline, TokenEvents
 

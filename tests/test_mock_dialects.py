@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from loadgen.mock.dialect import Answer, Dialect, RefusedError
+from loadgen.mock.dialects.interface import Answer, Dialect, RefusedError
+from loadgen.mock.dialects.mindie import MindIE
+from loadgen.mock.dialects.tgi import TGI
 from loadgen.mock.http import LAST_CHUNK
-from loadgen.mock.mindie import MindIE
 from loadgen.mock.process import MockProcess
-from loadgen.mock.tgi import TGI
 
 MS = 1_000_000
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"

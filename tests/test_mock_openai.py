@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from loadgen.mock.dialect import RefusedError
+from loadgen.mock.dialects.interface import RefusedError
+from loadgen.mock.dialects.openai import OpenAI
 from loadgen.mock.http import LAST_CHUNK
-from loadgen.mock.openai import OpenAI
 
 CHAT = "/v1/chat/completions"
 TEXT = "/v1/completions"

@@ -16,8 +16,9 @@ from rich.cells import cell_len
 import comparison_samples as samples
 from inert import HOSTILE, assert_inert
 from loadgen.outcomes.comparison import Comparison, Estimate, Side
-from loadgen.reports import compare_markdown, compare_text
 from loadgen.reports.compared import cells_of, percent
+from loadgen.reports.export import compare_markdown
+from loadgen.reports.text import compare_text
 
 GOLDEN = Path(__file__).parent / "golden"
 FILES = "cmp/  comparison.json"

@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from loadgen.reports import live
+from loadgen.reports.text import live
 from loadgen.types import ABSENT, Progress
 
 SECOND = 1_000_000_000

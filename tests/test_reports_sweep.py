@@ -10,8 +10,10 @@ import sweep_samples as samples
 from inert import HOSTILE, assert_inert
 from loadgen.capacity import UNJUDGED, Answer, Sweep
 from loadgen.capacity.repetitions import across
-from loadgen.reports import sweep_markdown, sweep_text, sweep_words
-from loadgen.reports.markdown import code
+from loadgen.reports import sweep_words
+from loadgen.reports.export import sweep_markdown
+from loadgen.reports.export.markdown import code
+from loadgen.reports.text import sweep_text
 from sweep_samples import ANSWER, SLO, cell
 
 EVIL = "\x1b[31m|evil|</td><script>alert(1)</script>\n# head `x` \u202e\x00"

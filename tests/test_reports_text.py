@@ -15,8 +15,8 @@ from rich.cells import cell_len
 
 import report_samples as samples
 from loadgen.outcomes.report import Check, Gate, MetricSummary, Report
-from loadgen.reports import colour, text
-from loadgen.reports.table import table
+from loadgen.reports.text import colour, run_text
+from loadgen.reports.text.table import table
 
 GOLDEN = Path(__file__).parent / "golden"
 FILES = "runs/2026-11-23T07-40-11-vllm-10/  plan.json  requests.parquet  summary.json  *.hlog"
@@ -26,7 +26,7 @@ CASES = {**{name: (name, 112) for name in samples.ALL}, **WIDTHS}
 
 def rendered(case: str) -> str:
     name, width = CASES[case]
-    return text.render(samples.ALL[name], width, FILES)
+    return run_text.render(samples.ALL[name], width, FILES)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -41,7 +41,7 @@ def test_no_golden_file_is_left_over() -> None:
 @pytest.mark.parametrize("name", samples.ALL)
 @pytest.mark.parametrize("width", [60, 72, 80, 100, 120, 200])
 def test_no_line_is_wider_than_asked(name: str, width: int) -> None:
-    for line in text.render(samples.ALL[name], width, FILES).splitlines():
+    for line in run_text.render(samples.ALL[name], width, FILES).splitlines():
         assert cell_len(line) <= width, line
         assert line == line.rstrip()
 
@@ -56,7 +56,7 @@ def test_no_text_of_a_server_reaches_the_terminal_as_a_command(evil: str, width:
         plan={**samples.PLAN, "resolved": {"model": evil}},
         verdict=replace(samples.invalid.verdict, notes=(evil,), gates=(Gate(evil, True, 1, 2),),
                         checks=(Check(evil, False, evil, evil, "", evil),)))
-    out = text.render(report, width, FILES)
+    out = run_text.render(report, width, FILES)
     assert not [c for c in out if unicodedata.category(c)[0] == "C" and c != "\n"]
 
 
@@ -104,7 +104,7 @@ def test_a_narrow_table_drops_columns_and_keeps_p50_p99_and_n() -> None:
 def test_an_encoding_without_the_character_gets_a_question_mark() -> None:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")
-    text.write(samples.hostile, stream, 112, FILES)
+    run_text.write(samples.hostile, stream, 112, FILES)
     stream.flush()
     assert b"http_5xx 2   ?[31mBoom?" in raw.getvalue()
 
@@ -120,10 +120,10 @@ def test_a_terminal_gets_colour_and_a_pipe_does_not(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
     terminal, pipe = Terminal(), io.StringIO()
-    text.write(samples.hostile, terminal, 112, FILES)
-    text.write(samples.hostile, pipe, 112, FILES)
+    run_text.write(samples.hostile, terminal, 112, FILES)
+    run_text.write(samples.hostile, pipe, 112, FILES)
     assert "\x1b[1;32mVALID" in terminal.getvalue()
-    assert pipe.getvalue().rstrip("\n") == text.render(samples.hostile, 112, FILES).rstrip("\n")
+    assert pipe.getvalue().rstrip("\n") == run_text.render(samples.hostile, 112, FILES).rstrip("\n")
     assert "[bold]not markup[/bold]" in terminal.getvalue()
 
 

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from tritonclient.grpc import service_pb2 as messages
 
-from loadgen.backends import triton_infer
-from loadgen.backends.triton import Triton
-from loadgen.backends.triton_inputs import Inputs, value_of
-from loadgen.backends.triton_tensors import Model, Tensor, unpack_texts
+from loadgen.backends.triton import infer
+from loadgen.backends.triton.backend import Triton
+from loadgen.backends.triton.inputs import Inputs, value_of
+from loadgen.backends.triton.tensors import Model, Tensor, unpack_texts
 from loadgen.types import Call, Request, UsageError
 from tests.test_triton_captures import told
 
@@ -153,7 +153,7 @@ def test_input_data_outranks_the_prompt_and_the_body_outranks_it() -> None:
 
 def test_http_inference_sends_json_and_then_the_tensors() -> None:
     call = backend_for(PLAIN, "infer", stream=False).encode(PROMPT)
-    length = int(dict(call.headers)[triton_infer.LENGTH])
+    length = int(dict(call.headers)[infer.LENGTH])
     head, tensors = msgspec.json.decode(call.body[:length]), call.body[length:]
     assert call.path == "/v2/models/m/infer"
     assert [(entry["name"], entry["shape"], entry["parameters"]) for entry in head["inputs"]] == [

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 from tritonclient.grpc import service_pb2 as messages
 
-from loadgen.backends import triton_grpc, triton_infer
-from loadgen.backends.triton_tensors import Model
+from loadgen.backends.triton import grpc, infer
+from loadgen.backends.triton.tensors import Model
 from loadgen.protocols.grpc.request import frame
 from loadgen.types import ABSENT, Failure, Request, Timeline, TokenEvents
 from tests.test_triton import PLAIN, PROMPT, backend_for, model_with
@@ -157,7 +157,7 @@ def test_a_unary_call_of_a_decoupled_model_is_explained() -> None:
     assert failure.type == "UNIMPLEMENTED"
     assert failure.detail.startswith(words + ": this model answers with any number of responses")
     other = Failure("grpc_internal", "out of memory")
-    assert triton_grpc.explained(other) is other
+    assert grpc.explained(other) is other
 
 
 # HTTP inference.
@@ -165,7 +165,7 @@ def test_a_unary_call_of_a_decoupled_model_is_explained() -> None:
 
 def infer_answer(outputs: list[dict[str, Any]], tensors: bytes = b"", **more: Any) -> Timeline:
     head = msgspec.json.encode({"model_name": "m", "outputs": outputs})
-    headers = f"{triton_infer.LENGTH}: {len(head)}\r\n".encode() if tensors else b""
+    headers = f"{infer.LENGTH}: {len(head)}\r\n".encode() if tensors else b""
     return Timeline(0, status=200, headers=headers, payload=head + tensors, **({"complete": True} | more))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from loadgen.backends.triton import Triton
-from loadgen.backends.triton_tensors import Model, model_of
+from loadgen.backends.triton.backend import Triton
+from loadgen.backends.triton.tensors import Model, model_of
 from loadgen.types import ABSENT, TokenEvents
 from tests.replay import ASKED, capture, timeline_of
 

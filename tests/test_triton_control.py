@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from loadgen.backends.triton import Triton
+from loadgen.backends.triton.backend import Triton
 from loadgen.outcomes.report import Report, Verdict
 from loadgen.preflight import triton, triton_statistics
 from loadgen.preflight.http import Answer
 from loadgen.preflight.triton_api import HttpPlane, RefusedError
 from loadgen.protocols.http.address import Address
-from loadgen.reports.server import server as server_lines
+from loadgen.reports.text.server import server as server_lines
 from loadgen.types import Call, UsageError
 from tests.replay import capture
 

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.backends.triton_inputs import Inputs, made_up, parse_shapes, read_file, value_of
-from loadgen.backends.triton_tensors import NUMPY, Model, Tensor, fit, flat, pack, unpack_texts
+from loadgen.backends.triton.inputs import Inputs, made_up, parse_shapes, read_file, value_of
+from loadgen.backends.triton.tensors import NUMPY, Model, Tensor, fit, flat, pack, unpack_texts
 from loadgen.types import UsageError
 from loadgen.workload import lengths
 from tests.test_triton import model_with

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from loadgen.backends.tasks import ModelLostError
-from loadgen.backends.vllm_requests import Requests, sampling_options
+from loadgen.backends.local.tasks import ModelLostError
+from loadgen.backends.local.vllm_requests import Requests, sampling_options
 from loadgen.protocols.local.jobs import Job, Jobs
 from loadgen.types import ABSENT, Failure
 

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from loadgen.backends.interface import ServiceBackend
-from loadgen.backends.local import LocalBackend
+from loadgen.backends.local.interface import LocalBackend
 from loadgen.types import Output, Request, Timeline, TokenEvents, UsageError
 
 ROOTS: Final = ("ais_bench", "mmengine")

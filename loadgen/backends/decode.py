@@ -134,10 +134,10 @@ def _unreadable(raw: bytes) -> Failure:
 def _raised(error: Exception, data: Any, raw: bytes) -> Failure:
     """Tell an exception of a parse method: the server's fault in our own dialects, else that of the backend's code."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = all(Path(frame.filename).parent == HERE for frame in frames)
+    own = all(HERE in Path(frame.filename).parents for frame in frames)
     if own or not isinstance(data, dict):
         return Failure("parse", f"not this dialect ({type(error).__name__}: {error}): {failures.text_of(raw)}")
-    where = next(frame for frame in reversed(frames) if Path(frame.filename).parent != HERE)
+    where = next(frame for frame in reversed(frames) if HERE not in Path(frame.filename).parents)
     return Failure("backend", f"{where.filename}:{where.lineno}: {type(error).__name__}: {error}", type(error).__name__)
 
 

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from loadgen.backends import aisbench
 from loadgen.backends.errors import told
 from loadgen.backends.interface import ServiceBackend
-from loadgen.backends.local import LocalBackend
-from loadgen.backends.local_answers import Local, check_endpoint
+from loadgen.backends.local.answers import Local, check_endpoint
+from loadgen.backends.local.interface import LocalBackend
 from loadgen.plan import LocalModel, Target
 from loadgen.types import UsageError
 
@@ -26,14 +26,14 @@ GROUP: Final = "loadgen.backends"
 MODEL_FIELDS: Final = tuple(field.name for field in dataclasses.fields(LocalModel))
 BUILT_IN: Final = {
     "openai": "loadgen.backends.openai:OpenAI",
-    "triton": "loadgen.backends.triton:Triton",
+    "triton": "loadgen.backends.triton.backend:Triton",
     "vllm": "loadgen.backends.vllm:VLLM",
     "tgi": "loadgen.backends.tgi:TGI",
     "mindie": "loadgen.backends.mindie:MindIE",
-    "hf": "loadgen.backends.hf:HuggingFace",
-    "hf-vl": "loadgen.backends.hf_vl:HuggingFaceVL",
-    "vllm-offline": "loadgen.backends.vllm_offline:VLLMOffline",
-    "vllm-offline-vl": "loadgen.backends.vllm_offline_vl:VLLMOfflineVL",
+    "hf": "loadgen.backends.local.hf:HuggingFace",
+    "hf-vl": "loadgen.backends.local.hf_vl:HuggingFaceVL",
+    "vllm-offline": "loadgen.backends.local.vllm_offline:VLLMOffline",
+    "vllm-offline-vl": "loadgen.backends.local.vllm_offline_vl:VLLMOfflineVL",
 }
 Found = type[ServiceBackend] | type[LocalBackend]
 Made = TypeVar("Made", ServiceBackend, LocalBackend)

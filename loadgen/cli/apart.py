@@ -26,7 +26,7 @@ def execute(job: Job) -> int:
     from loadgen.cli.page import add_page
     from loadgen.cli.show import show
     from loadgen.outcomes.report import PAGE
-    from loadgen.reports.live import choose
+    from loadgen.reports.text.live import choose
     from loadgen.run.execute import execute
 
     report, directory = execute(job.plan, choose(sys.stderr, quiet=job.quiet))

@@ -132,7 +132,8 @@ def show(comparison: Comparison, form: str, out: Path | str | None) -> None:
 def print_it(comparison: Comparison, form: str, out: Path | str | None) -> None:
     """Print a comparison, with the names of the files that it has in a directory."""
     from loadgen.cli.show import width_of
-    from loadgen.reports import compare_markdown, compare_text
+    from loadgen.reports.export import compare_markdown
+    from loadgen.reports.text import compare_text
 
     if form == "json":
         print(json.dumps(comparison.to_json(), indent=2))

@@ -33,21 +33,21 @@ class Format:
 
 
 FORMATS: Final = (
-    Format("text", "loadgen.reports.plain", "the table of loadgen run"),
+    Format("text", "loadgen.reports.text.plain", "the table of loadgen run"),
     Format("html", "loadgen.reports.html.pages", "a page with charts, which works offline; several runs side by side"),
-    Format("markdown", "loadgen.reports.markdown", "for a pull request on GitHub"),
-    Format("json", "loadgen.reports.summary_json", "summary.json; a list of those of several runs"),
-    Format("csv", "loadgen.reports.csv_requests", "one line a request"),
-    Format("csv-summary", "loadgen.reports.csv_summary", "one line a metric"),
+    Format("markdown", "loadgen.reports.export.markdown", "for a pull request on GitHub"),
+    Format("json", "loadgen.reports.export.summary_json", "summary.json; a list of those of several runs"),
+    Format("csv", "loadgen.reports.export.csv_requests", "one line a request"),
+    Format("csv-summary", "loadgen.reports.export.csv_summary", "one line a metric"),
     Format("parquet", "loadgen.run_files.merge", "one row a request, of several runs in one file", BINARY),
-    Format("hlog", "loadgen.reports.hlog", "the HdrHistogram interval logs in one"),
-    Format("hgrm", "loadgen.reports.hgrm", "HdrHistogram percentile distributions, a file a metric", FILES),
-    Format("github-benchmark", "loadgen.reports.github_benchmark", "smaller.json and bigger.json for "
+    Format("hlog", "loadgen.reports.export.hlog", "the HdrHistogram interval logs in one"),
+    Format("hgrm", "loadgen.reports.export.hgrm", "HdrHistogram percentile distributions, a file a metric", FILES),
+    Format("github-benchmark", "loadgen.reports.export.github_benchmark", "smaller.json and bigger.json for "
            "github-action-benchmark", FILES),
-    Format("vllm-bench", "loadgen.reports.vllm_bench", "keys of what vllm bench serve saves"),
-    Format("vllm-bench-detailed", "loadgen.reports.vllm_detailed", "the same with a list for each request"),
-    Format("genai-perf", "loadgen.reports.genai_perf", "keys of profile_export_genai_perf.json", single=True),
-    Format("aiperf", "loadgen.reports.aiperf", "keys of profile_export_aiperf.json", single=True),
-    Format("prometheus", "loadgen.reports.prometheus", "text exposition, for a Pushgateway", single=True),
+    Format("vllm-bench", "loadgen.reports.export.vllm_bench", "keys of what vllm bench serve saves"),
+    Format("vllm-bench-detailed", "loadgen.reports.export.vllm_detailed", "the same with a list for each request"),
+    Format("genai-perf", "loadgen.reports.export.genai_perf", "keys of profile_export_genai_perf.json", single=True),
+    Format("aiperf", "loadgen.reports.export.aiperf", "keys of profile_export_aiperf.json", single=True),
+    Format("prometheus", "loadgen.reports.export.prometheus", "text exposition, for a Pushgateway", single=True),
 )
 BY_NAME: Final = {format.name: format for format in FORMATS}

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from loadgen.cli.page import add_page
     from loadgen.cli.show import show
     from loadgen.outcomes.report import PAGE
-    from loadgen.reports.live import choose
+    from loadgen.reports.text.live import choose
     from loadgen.run.execute import execute
 
     report, directory = execute(plan, choose(sys.stderr, quiet=args.quiet))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from loadgen.outcomes.report import Report
-from loadgen.reports import text
+from loadgen.reports.text import run_text
 
 WIDEST: Final = 120
 """Columns; a line that is longer is no easier to read."""
@@ -24,7 +24,7 @@ def show(report: Report, directory: Path, *, as_json: bool, quiet: bool, coming:
         print(json.dumps(report.to_json(), indent=2))
     if not as_json or not quiet:
         stream = sys.stderr if as_json else sys.stdout
-        text.write(report, stream, width_of(stream), files_of(directory, coming))
+        run_text.write(report, stream, width_of(stream), files_of(directory, coming))
         stream.flush()
 
 

@@ -15,9 +15,11 @@ from loadgen.cli.page import add_file
 from loadgen.cli.report import write_whole
 from loadgen.cli.show import width_of
 from loadgen.outcomes.report import PAGE
-from loadgen.reports import sweep_markdown, sweep_text, sweep_words
+from loadgen.reports import sweep_words
+from loadgen.reports.export import sweep_markdown
 from loadgen.reports.format import duration
 from loadgen.reports.html.sweep import sweep_page
+from loadgen.reports.text import sweep_text
 from loadgen.sweep.runner import Campaign, Events
 from loadgen.sweep.spec import Spec
 from loadgen.sweep.steps import steps

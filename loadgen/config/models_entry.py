@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from loadgen.backends import aisbench, registry
 from loadgen.backends.interface import ServiceBackend
-from loadgen.backends.local import LocalBackend
+from loadgen.backends.local.interface import LocalBackend
 from loadgen.types import UsageError
 
 SCORING: Final = ("pred_postprocessor", "returns_tool_calls")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from loadgen.backends import aisbench, dialect, registry
 from loadgen.backends.interface import ServiceBackend
-from loadgen.backends.local import LocalBackend
+from loadgen.backends.local.interface import LocalBackend
 from loadgen.config import models_local, plan_file
 from loadgen.config.models_entry import SCORING, Entry, class_of, file_name
 from loadgen.config.plan_check import nearest

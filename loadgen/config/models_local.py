@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, Final
 
-from loadgen.backends.local import LocalBackend
+from loadgen.backends.local.interface import LocalBackend
 from loadgen.config.models_entry import SCORING, Entry, file_name
 from loadgen.config.plan_check import nearest
 from loadgen.types import UsageError

@@ -18,7 +18,7 @@ import msgspec
 
 from loadgen.backends import registry
 from loadgen.backends.errors import told
-from loadgen.backends.local import LocalBackend, streams_by_form
+from loadgen.backends.local.interface import LocalBackend, streams_by_form
 from loadgen.config import plan_file
 from loadgen.engine.process_stats import cpu_time, max_rss
 from loadgen.local.control import HOME, Facts, Load, Loaded, Refused, Tell, ToDesk, ToProcess

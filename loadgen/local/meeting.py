@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from loadgen.backends.local_answers import Local
+from loadgen.backends.local.answers import Local
 from loadgen.config import plan_file
 from loadgen.local.control import Load, Loaded
 from loadgen.local.process import ModelProcess

@@ -8,17 +8,17 @@ from random import Random
 from typing import BinaryIO
 
 from loadgen.mock.connection import Connection
-from loadgen.mock.dialect import Ask, Dialect, RefusedError
+from loadgen.mock.dialects.interface import Ask, Dialect, RefusedError
+from loadgen.mock.dialects.mindie import MindIE
+from loadgen.mock.dialects.openai import OpenAI
+from loadgen.mock.dialects.tgi import TGI
 from loadgen.mock.faults import STATUS, Faults
 from loadgen.mock.grpc import HEAD, Channel
 from loadgen.mock.http import JSON, Head, response
 from loadgen.mock.metrics import Metrics
-from loadgen.mock.mindie import MindIE
-from loadgen.mock.openai import OpenAI
 from loadgen.mock.options import Settings
 from loadgen.mock.pacing import Pacer, PlannedTimes
 from loadgen.mock.stream import KeepAlive, OnePiece, Stream, stream_head
-from loadgen.mock.tgi import TGI
 from loadgen.mock.truth import Record, Truth
 
 
@@ -27,7 +27,7 @@ def make_dialect(settings: Settings) -> Dialect:
     if settings.dialect == "tgi":
         return TGI(settings.model, settings.output_tokens, settings.max_model_len)
     if settings.dialect == "triton":
-        from loadgen.mock.triton import Triton  # its messages take a moment to import
+        from loadgen.mock.dialects.triton import Triton  # its messages take a moment to import
 
         return Triton(settings.model, settings.output_tokens, settings.tokens_per_event)
     if settings.dialect == "mindie":

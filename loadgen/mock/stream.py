@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from loadgen.mock.dialect import BARE, Answer
+from loadgen.mock.dialects.interface import BARE, Answer
 from loadgen.mock.http import head_of, response
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 from loadgen import local, workload
 from loadgen.backends import registry
 from loadgen.backends.interface import Backend
-from loadgen.backends.triton import Triton
+from loadgen.backends.triton.backend import Triton
 from loadgen.plan import Plan
 from loadgen.preflight import fit, http, triton
 from loadgen.preflight.triton_statistics import Watch

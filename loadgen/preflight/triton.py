@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from loadgen.backends.triton import LEAST, LENGTHS, SAMPLING, Triton
-from loadgen.backends.triton_inputs import RANDOM, ZERO, made_up, parse_shapes, read_file
-from loadgen.backends.triton_tensors import Model, model_of
+from loadgen.backends.triton.backend import LEAST, LENGTHS, SAMPLING, Triton
+from loadgen.backends.triton.inputs import RANDOM, ZERO, made_up, parse_shapes, read_file
+from loadgen.backends.triton.tensors import Model, model_of
 from loadgen.config.plan_check import nearest
 from loadgen.plan import Plan
 from loadgen.preflight import http

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from loadgen.outcomes.comparison import Cell, Comparison, Estimate, GateResult, Row, Side
 from loadgen.reports.format import clean, count, duration, quantity, rate
-from loadgen.reports.table import interval
+from loadgen.reports.text.table import interval
 
 HEADER: Final = ("", "base", "", "new", "", "change", "", "p", "n", "")
 LEFT: Final = (0, 2, 4, 6, 9)

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from loadgen.outcomes.report import Report
 from loadgen.reports.format import clean, count, duration, quantity, rate, share
-from loadgen.reports.table import percentile
+from loadgen.reports.text.table import percentile
 from loadgen.types import CENSORED
 from loadgen.units import parse_duration
 

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from loadgen.outcomes.report import Check, Gate, Report
 from loadgen.reports.format import clean, count, quantity
-from loadgen.reports.layout import cut, flow, row
+from loadgen.reports.text.layout import cut, flow, row
 
 SMOKE: Final = ("sample_size", "precision", "duration")
 """Checks that every short run fails: a line each, after the others."""

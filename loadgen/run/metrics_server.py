@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from loadgen.plan import Where
 from loadgen.recorder import Recorder
-from loadgen.reports.prometheus import CONTENT_TYPE, Snapshot, expose, info_of
+from loadgen.reports.export.prometheus import CONTENT_TYPE, Snapshot, expose, info_of
 from loadgen.run.loop import View
 from loadgen.summary.numbers import OF_TOKENS, requests
 from loadgen.types import Progress, UsageError

@@ -18,7 +18,7 @@ class Job:
 
 def execute(job: Job) -> int:
     """Make the run and return its exit code."""
-    from loadgen.reports.live import choose
+    from loadgen.reports.text.live import choose
     from loadgen.run.execute import execute
 
     report, _ = execute(job.plan, choose(sys.stderr, quiet=job.quiet))

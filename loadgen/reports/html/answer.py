@@ -8,7 +8,7 @@ from typing import Any, Final
 from loadgen.outcomes.report import MetricSummary, Report
 from loadgen.reports import summary_items
 from loadgen.reports.format import clean, count, duration, quantity
-from loadgen.reports.table import is_unstable
+from loadgen.reports.text.table import is_unstable
 from loadgen.reports.verdict_text import decisions, failing
 from loadgen.types import CENSORED
 

@@ -11,8 +11,8 @@ from loadgen.reports.format import clean, count
 from loadgen.reports.html import overtime, percentiles, requests
 from loadgen.reports.html.answer import answer
 from loadgen.reports.html.page import Section, Table, render
-from loadgen.reports.server import server
-from loadgen.reports.table import COLUMNS, rows
+from loadgen.reports.text.server import server
+from loadgen.reports.text.table import COLUMNS, rows
 from loadgen.reports.verdict_text import decisions, failing, headline, seen, warnings_and_notes
 
 _VERY_WIDE = 10_000

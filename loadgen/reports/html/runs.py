@@ -15,7 +15,7 @@ from loadgen.reports.html.document import Document, document_page
 from loadgen.reports.html.page import Section, Table
 from loadgen.reports.html.percentiles import NOTE, overlays
 from loadgen.reports.html.run import tone
-from loadgen.reports.table import COLUMNS, rows
+from loadgen.reports.text.table import COLUMNS, rows
 from loadgen.reports.verdict_text import headline
 
 METRICS: Final = {"ttft": "Time to first token, since sent (ttft)", "ttft_scheduled": "Time to first token, since due",

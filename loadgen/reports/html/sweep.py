@@ -13,7 +13,7 @@ from loadgen.reports.html.chart import Chart
 from loadgen.reports.html.document import Document, document_page
 from loadgen.reports.html.page import Section, Table
 from loadgen.reports.html.relation import Point, Series, relation
-from loadgen.reports.sweep_text import cells_of
+from loadgen.reports.text.sweep_text import cells_of
 
 _TONES: Final = {"FOUND": "ok", "VALID": "ok", "DONE": "ok", "NO ANSWER": "bad", "SLO MISSED": "bad"}
 _MARKS: Final = {PASSES: "ok", FAILS: "bad"}

@@ -1,0 +1,1 @@
+"""Triton: its dialects over gRPC and HTTP, and the tensors that they carry."""

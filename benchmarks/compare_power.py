@@ -27,7 +27,7 @@ from loadgen.compare.rows import OPEN_LOOP
 from loadgen.mock.process import MockProcess
 from loadgen.outcomes.report import Report
 from loadgen.recorder import Recorder
-from loadgen.recorder.batch import Batch, Ragged
+from loadgen.recorder.batch import Batch, ListColumn
 from loadgen.recorder.estimate import share
 from loadgen.run_files import RunReader
 from loadgen.summary import build
@@ -58,7 +58,7 @@ def slowed(batch: Batch, factor: float) -> Batch:
     end = batch.end.copy()
     last = offsets[1:][has] - 1
     end[has] += moved[last] - at[last]
-    return replace(batch, token_at=Ragged(moved, offsets), end=end)
+    return replace(batch, token_at=ListColumn(moved, offsets), end=end)
 
 
 def measured(directory: Path, factor: float = 1.0) -> Measured:

@@ -20,7 +20,7 @@ from loadgen.plan import Duration, Load, Tls
 from loadgen.protocols.grpc import answer, messages, request
 from loadgen.protocols.http.address import resolve
 from loadgen.protocols.http.limits import Limits
-from loadgen.protocols.http2.pool import Pool
+from loadgen.protocols.http2.pool import Http2Pool
 from loadgen.run.assemble import reads_of
 from loadgen.types import Call, Timeline
 
@@ -66,7 +66,7 @@ async def own(args: argparse.Namespace, offsets: list[int]) -> tuple[list[Seen],
         if len(done) == len(offsets):
             ended.set()
 
-    pool = Pool(loop, [address], Limits(total=60_000_000_000), channels=args.channels, fresh=False, done=take,
+    pool = Http2Pool(loop, [address], Limits(total=60_000_000_000), channels=args.channels, fresh=False, done=take,
                 fragment=lambda index, payload: parts.setdefault(index, []).append(payload))
     ready: asyncio.Future[Any] = loop.create_future()
     pool.prepare(40, ready.set_result)

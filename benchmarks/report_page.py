@@ -21,7 +21,7 @@ from benchmarks.browser import CantRunError, running
 from loadgen.config import plan_file
 from loadgen.outcomes.report import SCHEMA
 from loadgen.plan import SECOND, Duration, Load, Plan, Target
-from loadgen.recorder.batch import Batch, Ragged
+from loadgen.recorder.batch import Batch, ListColumn
 from loadgen.run_files import RunWriter
 from loadgen.types import ABSENT, COOLDOWN, MEASURED, WARMUP, ClockSample, Health, Window
 
@@ -74,8 +74,8 @@ def _batch(rng: np.random.Generator, first: int, due: np.ndarray, window: Window
     return Batch(
         index=np.arange(first, first + n), phase=phase.astype(np.int32), due=due, sent=sent, sent_end=sent + 10_000,
         first_byte=at[:, 0] - 1000, first_answer=absent, end=at[:, -1] + 1000, connect=absent, tls=absent,
-        token_at=Ragged(at.reshape(-1), offsets), token_count=Ragged(np.ones(n * tokens, np.int32), offsets),
-        token_lag=Ragged(rng.integers(20_000, 400_000, n * tokens), offsets), coalesced=same(0), unstamped=same(0),
+        token_at=ListColumn(at.reshape(-1), offsets), token_count=ListColumn(np.ones(n * tokens, np.int32), offsets),
+        token_lag=ListColumn(rng.integers(20_000, 400_000, n * tokens), offsets), coalesced=same(0), unstamped=same(0),
         reads=whole + 1, input_tokens=input_tokens.astype(np.int32), input_source=["usage"] * n, output_tokens=whole,
         output_source=["usage"] * n, usage_tokens=whole, asked_tokens=whole, finish_reason=["length"] * n,
         failure=["http_503" if one else "" for one in failed.tolist()], failure_type=[""] * n,

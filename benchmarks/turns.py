@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Final
 
 from loadgen.backends.local.hf import HuggingFace
 from loadgen.backends.local.vllm_offline import VLLMOffline
-from loadgen.backends.local.vllm_requests import Requests
-from loadgen.protocols.local.jobs import Job, Jobs
+from loadgen.backends.local.vllm_requests import EngineRequests
+from loadgen.protocols.local.jobs import Jobs, LocalJob
 
 _PAUSE: Final = 0.02  # s after a turn, in which what it left to other threads and processes is done
 
@@ -32,14 +32,14 @@ class HuggingFaceTurns(HuggingFace):
         self.turns: list[tuple[int, int]] = []
         answer_batch(self, jobs.take(1))  # the request that tries the model
         while True:
-            taken: list[list[Job]] = []
+            taken: list[list[LocalJob]] = []
             times = [self._ours(jobs, answer_batch, taken), self._bare(taken), self._bare(taken),
                      self._ours(jobs, answer_batch, taken)]
             if jobs.closed:
                 return
             self.turns += [(times[0], times[1]), (times[3], times[2])]
 
-    def _ours(self, jobs: Jobs, answer: Callable[[Any, list[Job]], None], taken: list[list[Job]]) -> int:
+    def _ours(self, jobs: Jobs, answer: Callable[[Any, list[LocalJob]], None], taken: list[list[LocalJob]]) -> int:
         """Answer some batches, and add them to `taken`; returns how long that took."""
         began = time.monotonic_ns()
         for _ in range(self.batches):
@@ -47,7 +47,7 @@ class HuggingFaceTurns(HuggingFace):
             answer(self, taken[-1])
         return _over(began)
 
-    def _bare(self, batches: list[list[Job]]) -> int:
+    def _bare(self, batches: list[list[LocalJob]]) -> int:
         """Ask the model for what these batches asked, with nothing around it; returns how long that took."""
         import torch
 
@@ -80,7 +80,7 @@ class VLLMOfflineTurns(VLLMOffline):
 
     async def _take_turns(self, gate: _Gate) -> None:
         serving = asyncio.ensure_future(
-            Requests(self.engine, self.prompt_of, self.sampling_of, self.max_seq_len).serve(gate))
+            EngineRequests(self.engine, self.prompt_of, self.sampling_of, self.max_seq_len).serve(gate))
         await gate.let_through(1)  # the request that tries the model
         size = self.batches * self.batch_size
         while not gate.closed:
@@ -90,7 +90,7 @@ class VLLMOfflineTurns(VLLMOffline):
                 self.turns += [(times[0], times[1]), (times[3], times[2])]
         await serving
 
-    async def _bare(self, jobs: list[Job]) -> int:
+    async def _bare(self, jobs: list[LocalJob]) -> int:
         """Ask the engine for what these jobs asked, with nothing around it; returns how long that took."""
         waiting = iter(jobs)
         began = time.monotonic_ns()
@@ -122,9 +122,9 @@ class _Gate(Jobs):
         super().__init__()
         self._jobs = jobs
         self._room = 0
-        self.taken: list[Job] = []
+        self.taken: list[LocalJob] = []
 
-    def take(self, most: int, wait: bool = True) -> list[Job]:
+    def take(self, most: int, wait: bool = True) -> list[LocalJob]:
         found = self._jobs.take(min(most, self._room), wait=False)
         self._room -= len(found)
         self.taken += found

@@ -113,7 +113,7 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Criteria:
     """What the numbers are held against."""
 
     slo: tuple[str, ...] = ()
@@ -123,7 +123,7 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class OutputOptions:
     """Where results go."""
 
     dir: str = ""  # "": runs/<time>-<backend>-<rate>
@@ -142,5 +142,5 @@ class Plan:
     workload: Workload = field(default_factory=Workload)
     timeouts: Timeouts = field(default_factory=Timeouts)
     tls: Tls = field(default_factory=Tls)
-    judgement: Judgement = field(default_factory=Judgement)
-    out: Where = field(default_factory=Where)
+    judgement: Criteria = field(default_factory=Criteria)
+    out: OutputOptions = field(default_factory=OutputOptions)

@@ -177,7 +177,7 @@ class TokenEvents:
 
 
 @dataclass(slots=True)
-class Row:
+class RequestRow:
     """One request attempt as it is recorded: a line of requests.parquet.
 
     Instants are ns since the start of the schedule; durations are ns; ABSENT where there is none.

@@ -29,9 +29,9 @@ def begin_and_die(place: str) -> int:
     """Be a program that begins a run and is killed."""
     from threading import Thread
 
-    from loadgen.run.subprocess import Child
+    from loadgen.run.subprocess import RunProcess
 
-    Thread(target=Child(wait, place).run, daemon=True).start()
+    Thread(target=RunProcess(wait, place).run, daemon=True).start()
     while not Path(place).exists():
         time.sleep(0.01)
     os._exit(9)

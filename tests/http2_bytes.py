@@ -5,9 +5,9 @@ from __future__ import annotations
 from loadgen.protocols.grpc import answer
 from loadgen.protocols.grpc.request import frame
 from loadgen.protocols.http2 import frames, headers
-from loadgen.protocols.http2.capture import Capture
-from loadgen.protocols.http2.connection import Connection
-from loadgen.protocols.http2.stream import Stream
+from loadgen.protocols.http2.capture import StreamCapture
+from loadgen.protocols.http2.connection import Http2Connection
+from loadgen.protocols.http2.stream import Http2Stream
 from loadgen.types import Timeline
 
 SETTINGS = frames.encode_settings({})
@@ -33,25 +33,25 @@ def whole(number: int = 1, *messages: bytes) -> bytes:
     return head(number) + b"".join(data(number, message) for message in messages) + tail(number)
 
 
-def connected(settings: dict[int, int] | None = None) -> Connection:
+def connected(settings: dict[int, int] | None = None) -> Http2Connection:
     """A connection whose server has said its settings, with nothing left to send."""
-    connection = Connection()
+    connection = Http2Connection()
     connection.receive(frames.encode_settings(settings or {}))
     connection.outbox.take()
     return connection
 
 
-def ask(connection: Connection, body: bytes = b"hello") -> Stream:
+def ask(connection: Http2Connection, body: bytes = b"hello") -> Http2Stream:
     return connection.open(b"\x83", memoryview(body), Timeline(0))
 
 
-def sent(connection: Connection) -> list[frames.Frame]:
+def sent(connection: Http2Connection) -> list[frames.Frame]:
     """Take what the connection has to send now, as frames."""
     return frames.Splitter(1 << 24).feed(bytes(connection.outbox.take()))
 
 
-def outcome(stream: Stream) -> Timeline:
+def outcome(stream: Http2Stream) -> Timeline:
     """What the desk makes of an ended stream."""
-    timeline = Capture(stream.timeline, stream, b"", 0).finish(0)
+    timeline = StreamCapture(stream.timeline, stream, b"", 0).finish(0)
     answer.unpack(timeline)
     return timeline

@@ -11,7 +11,7 @@ from loadgen.protocols.grpc import answer, request
 from loadgen.protocols.http.address import Address
 from loadgen.protocols.http.limits import Limits
 from loadgen.protocols.http2 import frames
-from loadgen.protocols.http2.pool import Pool
+from loadgen.protocols.http2.pool import Http2Pool
 from loadgen.types import Call, Failure, Timeline
 
 CALL = request.encode(Call("/test.Test/Ask", b"hello"), "host:1")
@@ -83,11 +83,11 @@ def answering(make: Callable[[int], bytes]) -> Callable[[Peer, int], None]:
 class Client:
     """A pool with a record of what it reported."""
 
-    def __init__(self, address: Address, limits: Limits | None = None, make: Any = Pool, **options: Any) -> None:
+    def __init__(self, address: Address, limits: Limits | None = None, make: Any = Http2Pool, **options: Any) -> None:
         self.done: asyncio.Queue[Timeline] = asyncio.Queue()
         self.fragments: list[bytes] = []
         options = {"channels": 1, **options}
-        if make is Pool:
+        if make is Http2Pool:
             options = {"fresh": False, "fragment": lambda index, data: self.fragments.append(bytes(data)), **options}
         loop = asyncio.get_running_loop()
         self.pool = make(loop, [address], limits or Limits(), done=self.done.put_nowait, **options)

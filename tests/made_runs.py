@@ -13,13 +13,14 @@ from loadgen.recorder import Recorder
 from loadgen.recorder.batch import Batch
 from loadgen.slo import expand
 from loadgen.summary import build
-from loadgen.types import COOLDOWN, MEASURED, WARMUP, ClockSample, Health, Row, Window
+from loadgen.types import COOLDOWN, MEASURED, WARMUP, ClockSample, Health, RequestRow, Window
 
 MS = 1_000_000
 S = 1_000_000_000
 
 
-def row(index: int = 0, due: int = 0, ttft: int = 50 * MS, itl: int = 10 * MS, tokens: int = 10, **changes: Any) -> Row:
+def row(index: int = 0, due: int = 0, ttft: int = 50 * MS, itl: int = 10 * MS, tokens: int = 10,
+        **changes: Any) -> RequestRow:
     """Return a success that was sent 20 us after it was due and ends 1 us after its last token."""
     sent = due + 20_000
     at = [sent + ttft + itl * i for i in range(tokens)]
@@ -28,11 +29,11 @@ def row(index: int = 0, due: int = 0, ttft: int = 50 * MS, itl: int = 10 * MS, t
         else sent, "token_at": at, "token_count": [1] * tokens, "token_lag": [30_000] * tokens, "reads": tokens + 1,
         "input_tokens": 100, "input_source": "usage", "output_tokens": tokens, "output_source": "usage",
         "usage_tokens": tokens, "asked_tokens": tokens, "finish_reason": "length", "status": 200}
-    return Row(index=index, due=due, **{**facts, **changes})
+    return RequestRow(index=index, due=due, **{**facts, **changes})
 
 
 def run_of(rate: float, length: int, warmup: int = 2 * S, tail: int = 3 * S, seed: int = 0, slots: int = 0,
-           ttft: int = 50 * MS, itl: int = 10 * MS, tokens: int = 20, jitter: float = 0.05) -> list[Row]:
+           ttft: int = 50 * MS, itl: int = 10 * MS, tokens: int = 20, jitter: float = 0.05) -> list[RequestRow]:
     """Return the rows of a Poisson run against a server that serves at most `slots` requests at once (0: any number).
 
     Each request takes a slot, waits for ttft and streams its tokens; `jitter` is the relative deviation of both times.
@@ -53,12 +54,12 @@ def run_of(rate: float, length: int, warmup: int = 2 * S, tail: int = 3 * S, see
     return sorted(rows, key=lambda one: one.end)
 
 
-def window_of(rows: Sequence[Row], length: int, warmup: int = 2 * S) -> Window:
+def window_of(rows: Sequence[RequestRow], length: int, warmup: int = 2 * S) -> Window:
     """Return the open-loop window that `run_of` was asked for."""
     return Window(warmup, length, sum(one.phase == MEASURED for one in rows))
 
 
-def recorded(rows: Sequence[Row], window: Window, slo: Sequence[str] = (), size: int = 1000) -> Recorder:
+def recorded(rows: Sequence[RequestRow], window: Window, slo: Sequence[str] = (), size: int = 1000) -> Recorder:
     """Fold rows in batches of `size`, and the health of one undisturbed sender."""
     recorder = Recorder(window, expand(slo))
     for first in range(0, len(rows), size):
@@ -77,7 +78,7 @@ def plan_of(rate: float = 50.0, slo: Sequence[str] = (), **judgement: Any) -> di
             "judgement": {"slo": list(slo), "precision": 0.05, "lax": False, **judgement}}
 
 
-def report_of(rows: Sequence[Row], window: Window, slo: Sequence[str] = (), rate: float = 50.0, size: int = 1000,
+def report_of(rows: Sequence[RequestRow], window: Window, slo: Sequence[str] = (), rate: float = 50.0, size: int = 1000,
               **judgement: Any) -> Report:
     """Return the Report of rows."""
     return build(recorded(rows, window, slo, size), plan_of(rate, slo, **judgement))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from loadgen.outcomes.report import Check, Gate, MetricSummary, Report, Verdict
+from loadgen.outcomes.report import Check, MetricSummary, Report, SloResult, Verdict
 
 MS = 1_000_000
 PLAN = {
@@ -40,7 +40,7 @@ PASSING = (Check("lag", True, 120_000, 1_840_000, "ns"), Check("errors", True, 0
 SAMPLE = Check("sample_size", False, 20, 368, "count", "p99 of ttft needs 368 requests for an interval: run for 37s")
 SHORT = Check("duration", False, 2_000_000_000, 27_400_000_000, "ns",
               "the window is shorter than 10 answers take: --duration 28s")
-GATE = Gate("ttft.p99<500ms", True, 341e6, 377e6)
+GATE = SloResult("ttft.p99<500ms", True, 341e6, 377e6)
 
 valid = Report(
     verdict=Verdict(True, 0, PASSING, (GATE,), ("p99.9 needs 3,688 requests for an interval; this run has 598",)),
@@ -86,8 +86,8 @@ lax = judged(smoke, exit_code=0)
 lax = replace(lax, verdict=replace(lax.verdict, valid=True, checks=(*PASSING, replace(SAMPLE, warning=True),
                                                                   replace(SHORT, warning=True))))
 missed = judged(valid, exit_code=1, gates=(
-    replace(GATE, slo="ttft.p99<300ms", ok=False), Gate("errors<0.1%", None, 0.0033, None, "share", 3688),
-    Gate("goodput>9.5", True, 9.83, 9.61, "per_second")))
+    replace(GATE, slo="ttft.p99<300ms", ok=False), SloResult("errors<0.1%", None, 0.0033, None, "share", 3688),
+    SloResult("goodput>9.5", True, 9.83, 9.61, "per_second")))
 unstable = judged(valid, Check("steady_state", False, "in flight grew from 12 to 240", "no growth", "",
                                "the server can't keep up: lower --rate, or look for the knee with a sweep"))
 given_up = judged(valid, exit_code=1,
@@ -101,7 +101,7 @@ all_failed = judged(
                       "types": {"connect": {"ConnectionRefusedError": 590}},
                       "examples": {"connect": "connection refused by 127.0.0.1:8000", "timeout": "connect: 10 s"}}),
     Check("errors", False, 1.0, 0.001, "share", "look at the failures below; is the server up? --wait-ready 5m"),
-    gates=(Gate("ttft.p99<500ms", None, None, None),))
+    gates=(SloResult("ttft.p99<500ms", None, None, None),))
 closed = with_plan(replace(valid, metrics={k: v for k, v in METRICS.items() if k != "lag"}),
                    load={"rate": 0.0, "concurrency": 16})
 no_stream = with_plan(replace(valid, metrics={k: METRICS[k] for k in ("e2e", "lag")}), target={"stream": False})

@@ -13,7 +13,7 @@ from loadgen.plan import SECOND, Duration, Load, Plan, Target, Workload
 from loadgen.recorder.batch import Batch
 from loadgen.run_files import RunWriter
 from loadgen.summary import build
-from loadgen.types import Health, Row, Window
+from loadgen.types import Health, RequestRow, Window
 from tests.made_runs import recorded, run_of, window_of
 
 PLAN = Plan(Target("vllm", ("http://127.0.0.1:8000",), "m"),
@@ -26,7 +26,7 @@ def with_(plan: Plan, **tables: dict[str, Any]) -> Plan:
     return replace(plan, **{name: replace(getattr(plan, name), **changes) for name, changes in tables.items()})
 
 
-def write_rows(path: Path, rows: Sequence[Row], window: Window, plan: Plan = PLAN, summary: bool = True,
+def write_rows(path: Path, rows: Sequence[RequestRow], window: Window, plan: Plan = PLAN, summary: bool = True,
                **provenance: Any) -> Path:
     """Write the directory of a run with these rows; without `summary`, of one that was killed before its end."""
     load = plan.load

@@ -8,7 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from loadgen.capacity import FAILS, PASSES, UNJUDGED, Answer
+from loadgen.capacity import FAILS, PASSES, UNJUDGED, SearchResult
 from loadgen.capacity.search import Finish, Range, answer, next_step
 from loadgen.capacity.trial import CLIENT, SHORT, Probe, Seen, Trial
 
@@ -40,7 +40,7 @@ def server_with_edge(edge: float, rng: np.random.Generator, noise: float = 0.02,
     return run
 
 
-def search(server: Server, within: Range = WITHIN) -> tuple[Answer, list[Trial]]:
+def search(server: Server, within: Range = WITHIN) -> tuple[SearchResult, list[Trial]]:
     """Search to the end."""
     trials: list[Trial] = []
     while True:

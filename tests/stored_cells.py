@@ -1,4 +1,4 @@
-"""Cells of a sweep that are there already, made of rows that never were: a Campaign reads them and runs nothing."""
+"""Cells of a sweep that are there already, made of rows that never were: a SweepRunner reads them and runs nothing."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from loadgen.capacity import Cell, Sweep
+from loadgen.capacity import Sweep, SweepCell
 from loadgen.capacity.model import Value
 from loadgen.config import plan_file
-from loadgen.plan import SECOND, Duration, Judgement, Load, Plan, Target
+from loadgen.plan import SECOND, Criteria, Duration, Load, Plan, Target
 from loadgen.sweep.cells import wanted
-from loadgen.sweep.runner import Campaign, Events
+from loadgen.sweep.runner import SweepEvents, SweepRunner
 from loadgen.sweep.spec import Spec
 from loadgen.sweep.steps import steps
 from made_runs import MS, S, report_of, run_of, window_of
 
 SLO = "ttft.p99<500ms"
 PLAN = Plan(target=Target(url=("http://127.0.0.1:9",)), load=Load(duration=Duration(10 * SECOND)),
-            judgement=Judgement(slo=(SLO,)))
+            judgement=Criteria(slo=(SLO,)))
 
 
 def store_cell(spec: Spec, dir: Path, number: int, coordinates: Mapping[str, Value], ttft: int = 50 * MS) -> None:
@@ -32,7 +32,8 @@ def store_cell(spec: Spec, dir: Path, number: int, coordinates: Mapping[str, Val
     (place / "summary.json").write_text(json.dumps(report.to_json()))
 
 
-def campaign_over(spec: Spec, dir: Path, ended: Callable[[Cell], None] = lambda cell: None,
+def campaign_over(spec: Spec, dir: Path, ended: Callable[[SweepCell], None] = lambda cell: None,
                   says: Callable[[str], None] = lambda text: None) -> Sweep:
     """Take the steps of a sweep."""
-    return Campaign(spec, dir, Events(lambda number, of, at: None, lambda cell, again: ended(cell), says)).run(steps)
+    return SweepRunner(spec, dir, SweepEvents(lambda number, of, at: None, lambda cell, again: ended(cell),
+                                              says)).run(steps)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import apart_targets as targets
-from loadgen.run.subprocess import INTERRUPTED, USAGE, Child, Ended, heeding
+from loadgen.run.subprocess import INTERRUPTED, USAGE, ProcessEnd, RunProcess, forward_signals
 from runs import alive, wait_for
 from test_run_bad_luck import children
 
@@ -31,14 +31,14 @@ def in_background(action: object) -> threading.Thread:
 
 
 def test_what_it_returns_is_the_exit_code_and_what_is_wrong_comes_back() -> None:
-    assert Child(targets.give, 3).run() == Ended(3)
-    assert Child(targets.refuse, "no such server\nat all").run() == Ended(USAGE, "no such server\nat all")
+    assert RunProcess(targets.give, 3).run() == ProcessEnd(3)
+    assert RunProcess(targets.refuse, "no such server\nat all").run() == ProcessEnd(USAGE, "no such server\nat all")
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.03, 0.06])
 def test_a_stop_while_it_starts_ends_it_without_a_traceback(delay: float, tmp_path: Path,
                                                             capfd: pytest.CaptureFixture[str]) -> None:
-    child, before = Child(targets.wait, str(tmp_path / "who")), children(os.getpid())
+    child, before = RunProcess(targets.wait, str(tmp_path / "who")), children(os.getpid())
 
     def stop() -> None:
         wait_for(lambda: len(children(os.getpid())) > len(before))
@@ -46,21 +46,21 @@ def test_a_stop_while_it_starts_ends_it_without_a_traceback(delay: float, tmp_pa
         child.stop()
 
     stopping = in_background(stop)
-    assert child.run() == Ended(INTERRUPTED)
+    assert child.run() == ProcessEnd(INTERRUPTED)
     stopping.join()
     assert capfd.readouterr() == ("", "")
 
 
 def test_what_is_stopped_before_it_begins_never_does(tmp_path: Path) -> None:
-    child = Child(targets.wait, str(tmp_path / "who"))
+    child = RunProcess(targets.wait, str(tmp_path / "who"))
     child.stop()
-    assert child.run() == Ended(INTERRUPTED)
+    assert child.run() == ProcessEnd(INTERRUPTED)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_it_is_in_a_group_of_its_own_and_signals_come_to_who_heeds_them(tmp_path: Path) -> None:
     place = tmp_path / "who"
-    child, heard = Child(targets.wait, str(place)), []
+    child, heard = RunProcess(targets.wait, str(place)), []
 
     def stop() -> None:
         wait_for(place.exists)
@@ -71,7 +71,7 @@ def test_it_is_in_a_group_of_its_own_and_signals_come_to_who_heeds_them(tmp_path
         child.stop()
 
     stopping = in_background(stop)
-    with heeding(heed):
+    with forward_signals(heed):
         assert child.run().code == INTERRUPTED
     stopping.join()
     assert heard == [signal.SIGTERM]
@@ -81,7 +81,7 @@ def test_it_is_in_a_group_of_its_own_and_signals_come_to_who_heeds_them(tmp_path
 
 def test_it_ends_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     place = tmp_path / "who"
-    assert Child(targets.begin_and_die, str(place)).run() == Ended(9)
+    assert RunProcess(targets.begin_and_die, str(place)).run() == ProcessEnd(9)
     pid = int(place.read_text().split()[0])
     wait_for(lambda: not alive(pid))
 

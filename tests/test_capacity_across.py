@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 import sweep_samples as samples
-from loadgen.capacity import FAILS, PASSES, UNJUDGED, Answer, Cell, Sweep
+from loadgen.capacity import FAILS, PASSES, UNJUDGED, SearchResult, Sweep, SweepCell
 from loadgen.capacity.repetitions import across, interval
-from loadgen.outcomes.report import Gate
+from loadgen.outcomes.report import SloResult
 from loadgen.sweep.verdict import exit_code
 from sweep_samples import ANSWER, SLO, cell
 
 
-def runs(*p99s: float, **changes: Any) -> tuple[Cell, ...]:
+def runs(*p99s: float, **changes: Any) -> tuple[SweepCell, ...]:
     return tuple(cell(i + 1, 4, ttft=p99, coordinates={"rate": 4.0, "run": float(i + 1)}, **changes)
                  for i, p99 in enumerate(p99s))
 
@@ -48,19 +48,19 @@ def test_places_are_not_mixed() -> None:
         (4.0, 305), (8.0, 605)]
 
 
-def repeated(cells: tuple[Cell, ...], slo: str = SLO, lax: bool = False) -> Sweep:
+def repeated(cells: tuple[SweepCell, ...], slo: str = SLO, lax: bool = False) -> Sweep:
     return Sweep("repeat", {}, cells, (slo,), across=across(cells), plan={"judgement": {"lax": lax}})
 
 
-def small(*seen: float | None, outcome: str = UNJUDGED, ok: bool | None = None) -> tuple[Cell, ...]:
+def small(*seen: float | None, outcome: str = UNJUDGED, ok: bool | None = None) -> tuple[SweepCell, ...]:
     """Runs of which some are too short for a p99."""
-    return tuple(replace(one, outcome=outcome, reason="sample_size: too few", gates=(Gate(SLO, ok, value, None),))
+    return tuple(replace(one, outcome=outcome, reason="sample_size: too few", gates=(SloResult(SLO, ok, value, None),))
                  for one, value in zip(runs(*(300.0 for _ in seen)), seen, strict=True))
 
 
-def without_failure(runs_: int, offered: int, slo: str = "errors<0.1%") -> tuple[Cell, ...]:
+def without_failure(runs_: int, offered: int, slo: str = "errors<0.1%") -> tuple[SweepCell, ...]:
     counts = {"offered": offered, "sent": offered, "succeeded": offered, "failed": 0, "censored": 0}
-    gate = Gate(slo, None, 0.0, 0.01, "share")
+    gate = SloResult(slo, None, 0.0, 0.01, "share")
     return tuple(replace(one, requests=counts, gates=(gate,), outcome=UNJUDGED, reason="sample_size: too few")
                  for one in runs(*(300.0 for _ in range(runs_))))
 
@@ -85,7 +85,7 @@ def test_no_failure_proves_as_much_as_all_requests_together() -> None:
     assert few.low == 0 and few.high == pytest.approx(1 - 0.025 ** (1 / 300))
     assert (few.ok, few.mean) == (None, 0.0)
     assert across(without_failure(3, 1230))[0].ok is True  # 3,690; 3,688 do
-    gates = (Gate("goodput>3.9", True, 4.0, 3.95, "per_second"),)
+    gates = (SloResult("goodput>3.9", True, 4.0, 3.95, "per_second"),)
     rates = {"offered": 4.0, "goodput": 4.0}
     all_good = tuple(replace(one, rates=rates, gates=gates) for one in without_failure(3, 20))
     found = across(all_good)[0]
@@ -94,7 +94,7 @@ def test_no_failure_proves_as_much_as_all_requests_together() -> None:
 
 def test_failures_that_differ_between_runs_widen_the_interval_beyond_that_of_the_requests() -> None:
     cells = tuple(replace(one, requests={"offered": 1000, "failed": failed},
-                          gates=(Gate("errors<5%", True, failed / 1000, 0.04, "share"),))
+                          gates=(SloResult("errors<5%", True, failed / 1000, 0.04, "share"),))
                   for one, failed in zip(runs(300, 300, 300), (0, 0, 60), strict=True))
     found = across(cells)[0]
     assert found.high == pytest.approx(interval([0, 0, 0.06])[2])
@@ -108,7 +108,7 @@ def test_failures_that_differ_between_runs_widen_the_interval_beyond_that_of_the
     (replace(samples.missed, answers=(replace(samples.missed.answers[0], confidence=0.0),)), 3),
     (replace(samples.found, answers=()), 3),
     (Sweep("goodput", answers=(replace(ANSWER, goal="goodput", confidence=0.0),)), 0),
-    (Sweep("max-rate", cells=(cell(1, 1, UNJUDGED),), answers=(Answer("max-rate", "rate", cells=(1,)),)), 3),
+    (Sweep("max-rate", cells=(cell(1, 1, UNJUDGED),), answers=(SearchResult("max-rate", "rate", cells=(1,)),)), 3),
     (Sweep("grid", cells=(cell(1, 1), cell(2, 2, FAILS))), 1),
     (Sweep("grid", cells=(cell(1, 1, FAILS), cell(2, 2, UNJUDGED))), 3),
     (repeated(runs(300, 310, 320)), 0), (repeated(runs(600, 610, 620)), 1), (repeated(runs(450, 500, 540)), 3),
@@ -122,7 +122,7 @@ def test_failures_that_differ_between_runs_widen_the_interval_beyond_that_of_the
     (repeated(without_failure(3, 20), "errors<0.1%"), 3), (repeated(without_failure(3, 1230), "errors<0.1%"), 0),
     (replace(repeated(runs(300, 310, 320)), slo=(SLO, "itl.p99<1s")), 3),
     (replace(repeated(runs(300, 310, 320)), across=()), 3),
-    (repeated(runs(300, 310, 320, outcome=FAILS, reason="UNSTABLE", gates=(Gate(SLO, True, 3e8, 3e8),))), 1),
+    (repeated(runs(300, 310, 320, outcome=FAILS, reason="UNSTABLE", gates=(SloResult(SLO, True, 3e8, 3e8),))), 1),
 ])
 def test_the_exit_code_follows_from_cells_and_answers(sweep: Sweep, code: int) -> None:
     assert exit_code(sweep) == code

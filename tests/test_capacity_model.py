@@ -5,7 +5,7 @@ import json
 import pytest
 
 import sweep_samples
-from loadgen.capacity import Cell, Sweep, curves
+from loadgen.capacity import Sweep, SweepCell, curves
 from loadgen.types import UsageError
 from sweep_samples import CELLS, cell
 
@@ -60,7 +60,7 @@ def test_an_unstable_cell_is_not_on_the_front() -> None:
 
 
 def test_a_cell_without_token_times_is_on_no_front() -> None:
-    bare = Cell(1, {"rate": 2.0}, "x", "passes")
+    bare = SweepCell(1, {"rate": 2.0}, "x", "passes")
     assert bare.tokens_per_user is None
     assert curves([bare])["pareto"] == []
     assert bare.load == 2.0

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.capacity import FAILS, PASSES, UNJUDGED, Answer
+from loadgen.capacity import FAILS, PASSES, UNJUDGED, SearchResult
 from loadgen.capacity.goodput_search import answer, goodputs, next_step
 from loadgen.capacity.search import Finish, Range
 from loadgen.capacity.sizing import size
@@ -18,7 +18,7 @@ from sweep_samples import ANSWER, CELLS, cell
 WITHIN = Range(1.0, 0.25, 4096.0, 0.05, 60)
 
 
-def search(server: Server, within: Range = WITHIN) -> tuple[Answer, list[Trial]]:
+def search(server: Server, within: Range = WITHIN) -> tuple[SearchResult, list[Trial]]:
     trials: list[Trial] = []
     while not isinstance(step := next_step(trials, within), Finish):
         trials.append(Trial(step, server(step)))
@@ -109,7 +109,8 @@ def test_the_size_of_a_fleet() -> None:
 @given(st.floats(0.1, 1e4), st.floats(0.1, 1e6), st.floats(0, 2))
 def test_replicas_carry_the_target_with_headroom_and_one_less_would_not(best: float, target: float,
                                                                          headroom: float) -> None:
-    found = size(Answer("max-rate", "rate", {}, best, None, best, 0.95, cells=(1,)), [cell(1, best)], target, headroom)
+    found = size(SearchResult("max-rate", "rate", {}, best, None, best, 0.95, cells=(1,)), [cell(1, best)], target,
+                 headroom)
     assert found is not None and found.replicas is not None
     wanted = target * (1 + headroom)
     assert found.replicas * best >= wanted * (1 - 1e-6)
@@ -118,11 +119,11 @@ def test_replicas_carry_the_target_with_headroom_and_one_less_would_not(best: fl
 
 def test_a_closed_loop_carries_what_it_completed_and_an_empty_answer_nothing() -> None:
     of_eight = cell(1, 0, coordinates={"concurrency": 8}, rates={"completed": 12.5, "output_tokens": 1600.0})
-    found = size(Answer("max-concurrency", "concurrency", {}, 8, 9, 8, 0.95, cells=(1,)), [of_eight], 100)
+    found = size(SearchResult("max-concurrency", "concurrency", {}, 8, 9, 8, 0.95, cells=(1,)), [of_eight], 100)
     assert found is not None and found.per_replica == 12.5
     assert math.isclose(found.needed or 0, 8.0)
-    assert size(Answer("max-rate", "rate"), CELLS, 300) is None
-    assert size(Answer("max-rate", "rate", {}, 5, 6, 5, 0.95), CELLS, 300) is None
+    assert size(SearchResult("max-rate", "rate"), CELLS, 300) is None
+    assert size(SearchResult("max-rate", "rate", {}, 5, 6, 5, 0.95), CELLS, 300) is None
 
 
 def test_nothing_is_reckoned_from_a_load_that_was_not_confirmed() -> None:

@@ -9,7 +9,7 @@ from loadgen.capacity import FAILS, PASSES, UNJUDGED
 from loadgen.capacity.search import Range
 from loadgen.capacity.trial import CAUSES, CLIENT, SETUP, SHORT, Probe, Seen, is_stable, judge
 from loadgen.checks import CHECKS, Evidence
-from loadgen.outcomes.report import Check, Gate, Report
+from loadgen.outcomes.report import Check, Report, SloResult
 from made_runs import MS, S, report_of, run_of, window_of
 from report_samples import GATE, judged, valid
 from searches import search
@@ -118,7 +118,7 @@ def test_less_than_99_percent_completed_fails_beyond_noise() -> None:
 def test_a_limit_below_the_fastest_request_of_an_idle_server_is_hopeless(limit: str, rate: float, row: str,
                                                                          hopeless: bool) -> None:
     assert valid.metrics["ttft"].min == 92 * MS
-    gate = Gate(f"ttft.p99<{limit}", False, 341e6, 377e6)
+    gate = SloResult(f"ttft.p99<{limit}", False, 341e6, 377e6)
     rows = [Check(row, False, 0.4, 0.1, "share", "do this")] if row else []
     seen = judge(replace(judged(valid, *rows, gates=(gate,)), rates={**valid.rates, "offered": rate}))
     assert (seen.outcome, seen.hopeless) == (FAILS, hopeless)

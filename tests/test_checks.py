@@ -10,7 +10,7 @@ import pytest
 from loadgen.checks import CHECKS, Evidence, evidence, judge, warnings
 from loadgen.checks.gates import Decision
 from loadgen.checks.steady import Drift, Steady
-from loadgen.outcomes.report import Check, Gate
+from loadgen.outcomes.report import Check, SloResult
 from loadgen.slo import parse
 from loadgen.types import WARMUP
 from tests.made_runs import MS, S, plan_of, recorded, row, run_of, window_of
@@ -81,7 +81,7 @@ def test_a_row_holds_at_its_limit_and_fails_beyond(
 def decision(text: str, ok: bool | None, needed: int = 0, likely: bool = False, high: float | None = 2.0,
              interval: bool = True, half: float = 0.2, least: int = 0) -> Decision:
     slo = parse(text)
-    return Decision(Gate(slo.text, ok, 1.0, high, slo.unit, needed), slo, 100, least, half, likely,
+    return Decision(SloResult(slo.text, ok, 1.0, high, slo.unit, needed), slo, 100, least, half, likely,
                     (0.5, high) if interval else None)
 
 

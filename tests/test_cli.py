@@ -13,7 +13,7 @@ import pytest
 import loadgen
 import report_samples as samples
 from loadgen.cli import flags, main, show
-from loadgen.cli.report import write_whole
+from loadgen.cli.files import write_whole
 from loadgen.cli.run import plan_of
 from loadgen.config import plan_file
 from loadgen.outcomes.report import Report

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 import report_samples as samples
 from loadgen.compare import Measured, blocks, decide, rows
 from loadgen.compare.gates import read, read_all
-from loadgen.outcomes.comparison import Cell, Estimate, GateResult, Row, RunOf, Side
+from loadgen.outcomes.comparison import ComparisonRow, GateResult, Interval, LoadPair, RunRef, Side
 from loadgen.recorder import Recorder
 from loadgen.recorder.batch import Batch
 from loadgen.reports.compared import cells_of, gate_words
 from loadgen.stats import rank_tests
 from loadgen.stats.histogram import Histogram
-from loadgen.types import Row as RowOf
+from loadgen.types import RequestRow as RowOf
 from loadgen.types import UsageError
 from made_runs import MS, S, row, run_of, window_of
 
@@ -56,22 +56,22 @@ def test_one_statistic_has_one_gate() -> None:
 
 
 def test_a_side_is_its_median_run_and_says_how_sure_that_is() -> None:
-    own = Estimate(5.0, 4.0, 6.0, 0.95)
+    own = Interval(5.0, 4.0, 6.0, 0.95)
     assert rows.centre([own]) == own
-    five = rows.centre([Estimate(float(value)) for value in (3, 1, 5, 2, 4)])
-    assert five == Estimate(3.0, 1.0, 5.0, 0.9375)
-    eight = rows.centre([Estimate(float(value)) for value in range(8)])
+    five = rows.centre([Interval(float(value)) for value in (3, 1, 5, 2, 4)])
+    assert five == Interval(3.0, 1.0, 5.0, 0.9375)
+    eight = rows.centre([Interval(float(value)) for value in range(8)])
     assert (eight.value, eight.low, eight.high) == (3.5, 0.0, 7.0)
     assert eight.confidence == pytest.approx(1 - 2 / 256)
-    assert rows.centre([Estimate(None), Estimate(None)]) == Estimate(None)
-    assert rows.centre([Estimate(3.0), Estimate(2.0, bound=True)]) == Estimate(2.0, bound=True)
-    assert rows.centre([Estimate(3.0), Estimate(None), Estimate(2.0)]) == Estimate(None)  # and no bound
-    assert rows.centre([Estimate(3.0, bound=True), Estimate(None)]) == Estimate(None)
+    assert rows.centre([Interval(None), Interval(None)]) == Interval(None)
+    assert rows.centre([Interval(3.0), Interval(2.0, bound=True)]) == Interval(2.0, bound=True)
+    assert rows.centre([Interval(3.0), Interval(None), Interval(2.0)]) == Interval(None)  # and no bound
+    assert rows.centre([Interval(3.0, bound=True), Interval(None)]) == Interval(None)
 
 
 @given(st.integers(2, 40))
 def test_the_interval_of_the_median_holds_95_percent_from_six_runs_on(n: int) -> None:
-    found = rows.centre([Estimate(float(value)) for value in range(1, n + 1)])
+    found = rows.centre([Interval(float(value)) for value in range(1, n + 1)])
     assert found.low is not None
     assert found.high is not None
     inside = sum(math.comb(n, k) for k in range(int(found.low), int(found.high))) / 2**n
@@ -79,10 +79,11 @@ def test_the_interval_of_the_median_holds_95_percent_from_six_runs_on(n: int) ->
     assert (found.confidence >= 0.95) == (n >= 6)
 
 
-def made(name: str, base: Sequence[float], new: Sequence[float], better: str = "less", gated: bool = False) -> Row:
+def made(name: str, base: Sequence[float], new: Sequence[float], better: str = "less",
+         gated: bool = False) -> ComparisonRow:
     metric, _, statistic = name.partition(".")
-    return Row(metric, statistic, "ns", better, rows.centre([Estimate(v) for v in base]),  # type: ignore[arg-type]
-               rows.centre([Estimate(v) for v in new]), tuple(base), tuple(new), Estimate(*rank_tests.ratio(base, new)),
+    return ComparisonRow(metric, statistic, "ns", better, rows.centre([Interval(v) for v in base]),  # type: ignore[arg-type]
+               rows.centre([Interval(v) for v in new]), tuple(base), tuple(new), Interval(*rank_tests.ratio(base, new)),
                rank_tests.mann_whitney(base, new), gated=gated)
 
 
@@ -112,7 +113,7 @@ def test_six_rows_of_five_runs_can_be_told_and_seven_can_not() -> None:
 
 
 def test_a_row_without_p_is_in_no_family() -> None:
-    empty = Row("ttft", "p99", "ns", "less", Estimate(None), Estimate(None), why="no ttft")
+    empty = ComparisonRow("ttft", "p99", "ns", "less", Interval(None), Interval(None), why="no ttft")
     judged = rows.judge([empty, made("itl.p50", BASE, times(1.1))], 0.05, {"": 0.03})
     assert judged[0] == empty
     assert judged[1].p_adjusted == judged[1].p
@@ -127,9 +128,9 @@ def test_the_usual_rows_depend_on_the_loop_and_gates_come_first() -> None:
     assert [row.better for row in closed] == ["less"] * 5 + ["more"]
 
 
-def cell_of(*found: Row, runs: int = 5) -> Cell:
-    side = Side("", tuple(RunOf(str(i)) for i in range(runs)))
-    return Cell("", side, side, found)
+def cell_of(*found: ComparisonRow, runs: int = 5) -> LoadPair:
+    side = Side("", tuple(RunRef(str(i)) for i in range(runs)))
+    return LoadPair("", side, side, found)
 
 
 @pytest.mark.parametrize(("outcomes", "doubted", "interrupted", "code"), [
@@ -144,7 +145,7 @@ def test_the_exit_code(outcomes: tuple[str, ...], doubted: bool, interrupted: bo
 
 def test_a_gate_without_values_is_not_helped_by_more_runs() -> None:
     gates = read_all(["ttfo.p99"])
-    empty = Row("ttfo", "p99", "ns", "less", Estimate(None), Estimate(None), gated=True, why="a has no ttfo")
+    empty = ComparisonRow("ttfo", "p99", "ns", "less", Interval(None), Interval(None), gated=True, why="a has no ttfo")
     found = decide.decide([cell_of(empty, runs=2)], gates, 0.05)[0]
     assert (found.outcome, found.why, found.missing) == ("unknown", "a has no ttfo", 0)
 
@@ -152,8 +153,8 @@ def test_a_gate_without_values_is_not_helped_by_more_runs() -> None:
 @pytest.mark.parametrize(("values", "missing"), [((3.0, 4.0), 3), ((0.0, 4.0), 3), ((None, 4.0), 0), ((0.0, 0.0), 0)])
 def test_more_runs_help_one_run_a_side_only_if_they_have_values(values: tuple[float | None, float | None],
                                                                missing: int) -> None:
-    none = Estimate(None)
-    row = Row("ttft", "p99", "ns", "less", none, none, values[:1], values[1:], gated=True, why="why")
+    none = Interval(None)
+    row = ComparisonRow("ttft", "p99", "ns", "less", none, none, values[:1], values[1:], gated=True, why="why")
     cell = replace(cell_of(row, runs=1), indicative=True)
     assert decide.decide([cell], read_all(["ttft.p99"]), 0.05)[0].missing == missing
 
@@ -177,21 +178,21 @@ GOOD, NONE = (9.0, 9.1, 9.2, 9.3, 9.4), (0.0,) * 5
 
 def test_what_fell_to_0_has_regressed_and_what_rose_from_0_has_not() -> None:
     fell = goodputs(GOOD, NONE)
-    assert (fell.outcome, fell.ratio) == ("regression", Estimate(0.0, 0.0, 0.0, pytest.approx(1 - 8 / 252)))
+    assert (fell.outcome, fell.ratio) == ("regression", Interval(0.0, 0.0, 0.0, pytest.approx(1 - 8 / 252)))
     assert gate_words(fell) == ["goodput<-3%", "REGRESSION", "-100 % [-100 %, -100 %]",
                                 "significant, and beyond the tolerance"]
     mostly = goodputs(GOOD, (0.0, 0.0, 0.0, 0.1, 0.0))
     assert mostly.outcome == "regression"
     rose = goodputs(NONE, GOOD)
     assert (rose.outcome, rose.why) == ("pass", "better")
-    assert rose.ratio == Estimate(None, None, None, pytest.approx(1 - 8 / 252))
+    assert rose.ratio == Interval(None, None, None, pytest.approx(1 - 8 / 252))
     assert goodputs(NONE, GOOD, strict=True).outcome == "pass"
 
 
 def test_a_gap_that_rose_from_0_has_regressed() -> None:
     gates = read_all(["itl.p50"])
-    made = Row("itl", "p50", "ns", "less", rows.centre([Estimate(v) for v in NONE]),
-               rows.centre([Estimate(v) for v in GOOD]), NONE, GOOD, Estimate(None, confidence=0.968),
+    made = ComparisonRow("itl", "p50", "ns", "less", rows.centre([Interval(v) for v in NONE]),
+               rows.centre([Interval(v) for v in GOOD]), NONE, GOOD, Interval(None, confidence=0.968),
                rank_tests.mann_whitney(NONE, GOOD), gated=True)
     row = rows.judge([made], 0.05, {"": 0.03})[0]
     assert row.verdict == "worse"
@@ -211,7 +212,8 @@ def test_strict_proves_nothing_where_the_base_is_0_in_a_run() -> None:
     base = (0.0, *GOOD[1:])
     shift = rows._finite(rank_tests.ratio(base, GOOD))
     assert shift.high is None
-    row = Row("itl", "p50", "ns", "less", Estimate(9.1), Estimate(9.2), base, GOOD, shift, 0.5, 0.5, "same", gated=True)
+    row = ComparisonRow("itl", "p50", "ns", "less", Interval(9.1), Interval(9.2), base, GOOD, shift, 0.5, 0.5, "same",
+                        gated=True)
     assert decide.decide([cell_of(row)], gates, 0.05)[0].outcome == "pass"
     strict = decide.decide([cell_of(row)], gates, 0.05, strict=True)[0]
     assert (strict.outcome, strict.missing) == ("unknown", 0)
@@ -326,11 +328,11 @@ def test_what_has_no_values_has_no_ratio() -> None:
         assert blocks.ratio(some, none, metric, statistic, rng) is None
     one = blocks.Blocks({"itl": [*_made(np.full((2, 5), 3)).metrics["itl"], *(Histogram() for _ in range(8))]}, {})
     found = blocks.ratio(one, one, "itl", "p50", rng)
-    assert found == Estimate(1.0, 1.0, 1.0, 0.95)
+    assert found == Interval(1.0, 1.0, 1.0, 0.95)
     lone = blocks.Blocks({"itl": [*_made(np.full((1, 5), 3)).metrics["itl"], *(Histogram() for _ in range(99))]}, {})
     assert blocks.ratio(lone, lone, "itl", "mean", rng) is None  # most resamples are empty
     rate = blocks.ratio(some, some, "output_tokens", "", rng)
-    assert rate == Estimate(1.0, 1.0, 1.0, 0.95)
+    assert rate == Interval(1.0, 1.0, 1.0, 0.95)
 
 
 def test_a_window_has_ten_to_fifty_blocks() -> None:

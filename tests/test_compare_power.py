@@ -10,7 +10,7 @@ from loadgen.compare import Measured
 from loadgen.recorder import Recorder
 from loadgen.recorder.batch import Batch
 from loadgen.summary import build
-from loadgen.types import Row
+from loadgen.types import RequestRow
 from made_runs import MS, S, plan_of, row, run_of, window_of
 
 
@@ -38,7 +38,7 @@ def made_pool(runs: int, spread: float) -> tuple[list[Any], list[Any]]:
     return pool, slow
 
 
-def as_measured(rows: list[Row], seed: int, factor: float) -> Any:
+def as_measured(rows: list[RequestRow], seed: int, factor: float) -> Any:
     recorder = Recorder(window_of(rows, 10 * S))
     recorder.fold(compare_power.slowed(Batch.of(rows), factor))
     report = build(recorder, plan_of(30.0), {"sha256": str(seed)})

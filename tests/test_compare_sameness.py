@@ -12,7 +12,7 @@ import report_samples as samples
 from loadgen.compare import Measured, cells, comparability
 from loadgen.compare.load import read_sides
 from loadgen.config import plan_file
-from loadgen.outcomes.comparison import Estimate
+from loadgen.outcomes.comparison import Interval
 from loadgen.outcomes.report import Report
 from loadgen.plan import Plan
 from run_dirs import write_run
@@ -159,13 +159,13 @@ def test_cells_are_named_by_what_varies() -> None:
 
 def test_a_run_gives_values_bounds_and_nothing() -> None:
     one = Measured("a", samples.valid)
-    assert one.estimate("ttft", "p99") == Estimate(341e6, 313_720_000, 368_280_000, 0.95)
-    assert one.estimate("ttft", "p99.9") == Estimate(402e6, bound=True)
-    assert one.estimate("ttft", "p50") == Estimate(184e6)
-    assert one.estimate("ttft", "mean") == Estimate(184e6)
-    assert one.estimate("ttft", "p99.99") == one.estimate("ttfo", "p50") == Estimate(None)
-    assert one.estimate("output_tokens", "") == Estimate(1276.0)
-    assert one.estimate("nothing", "") == Estimate(None)
+    assert one.estimate("ttft", "p99") == Interval(341e6, 313_720_000, 368_280_000, 0.95)
+    assert one.estimate("ttft", "p99.9") == Interval(402e6, bound=True)
+    assert one.estimate("ttft", "p50") == Interval(184e6)
+    assert one.estimate("ttft", "mean") == Interval(184e6)
+    assert one.estimate("ttft", "p99.99") == one.estimate("ttfo", "p50") == Interval(None)
+    assert one.estimate("output_tokens", "") == Interval(1276.0)
+    assert one.estimate("nothing", "") == Interval(None)
 
 
 def test_a_run_says_why_it_has_no_value() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 import comparison_samples as samples
-from loadgen.outcomes.comparison import SCHEMA, Comparison, Estimate, GateResult
+from loadgen.outcomes.comparison import SCHEMA, Comparison, GateResult, Interval
 from loadgen.types import UsageError
 
 
@@ -24,13 +24,13 @@ def test_a_newer_schema_and_what_is_no_comparison_are_refused() -> None:
 
 
 def test_a_gate_says_what_its_interval_does_not_rule_out() -> None:
-    slower, faster = Estimate(1.0, 0.9, 1.2), Estimate(1.0, 0.99, 1.01)
+    slower, faster = Interval(1.0, 0.9, 1.2), Interval(1.0, 0.99, 1.01)
     gate = GateResult("", "", 0.03, "pass", "")
     assert gate.not_ruled_out is None
     assert replace(gate, ratio=slower).not_ruled_out == 1.2
     assert replace(gate, ratio=slower, better="more").not_ruled_out == 0.9
     assert replace(gate, ratio=faster).not_ruled_out is None
-    assert replace(gate, ratio=Estimate(1.5)).not_ruled_out is None
+    assert replace(gate, ratio=Interval(1.5)).not_ruled_out is None
 
 
 def test_a_row_has_the_name_that_users_write() -> None:

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.engine import messages, pacer
-from loadgen.engine.messages import Calls, Done, Finished, Fragment, Item, Pulse, Ready, Sent, Start
+from loadgen.engine.messages import CallBatch, Done, Finished, Fragment, Item, Pulse, Ready, Sent, Start
 from loadgen.engine.process_stats import StallWatch, cpu_time, max_rss
-from loadgen.protocols.link import Frames, Link, encode
+from loadgen.protocols.link import Link, MessageFrames, encode
 from loadgen.types import Failure, Health, Timeline
 
 TO_DESK = [Ready(None), Ready(Failure("connect", "refused")), Sent([(1, 2, 3), (4, 5, -1)]),
@@ -27,7 +27,7 @@ HEAVY = ("torch", "transformers", "pyarrow", "plotly", "rich", "aiohttp", "numpy
 @given(st.lists(st.integers(1, 700), max_size=60))
 def test_messages_survive_any_division_of_the_stream(sizes: list[int]) -> None:
     stream = b"".join(map(encode, TO_DESK))
-    frames = Frames(messages.ToDesk)
+    frames = MessageFrames(messages.ToDesk)
     found, at = [], 0
     for size in [*sizes, len(stream)]:
         found += frames.feed(stream[at:at + size])
@@ -36,8 +36,8 @@ def test_messages_survive_any_division_of_the_stream(sizes: list[int]) -> None:
 
 
 def test_calls_survive_too() -> None:
-    calls = Calls([Item(1, 2, 0, b"\x00\xff" * 10), Item(2, 3, 1, b"")])
-    assert Frames(messages.ToSender).feed(encode(calls) + encode(Start(5))) == [calls, Start(5)]
+    calls = CallBatch([Item(1, 2, 0, b"\x00\xff" * 10), Item(2, 3, 1, b"")])
+    assert MessageFrames(messages.ToSender).feed(encode(calls) + encode(Start(5))) == [calls, Start(5)]
 
 
 def test_a_link_never_blocks_and_loses_nothing() -> None:

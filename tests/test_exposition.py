@@ -26,7 +26,7 @@ from loadgen.recorder import Recorder
 from loadgen.recorder.batch import Batch
 from loadgen.reports.export import prometheus
 from loadgen.reports.export.prometheus import FAMILIES, LIVE, PHASES, Snapshot, expose
-from loadgen.run.metrics_server import Page, snapshot
+from loadgen.run.metrics_server import MetricsServer, snapshot
 from loadgen.stats.histogram import HIGHEST, Histogram
 from loadgen.types import CENSORED, FAILURES, Progress
 from made_runs import MS, S, plan_of, recorded, row, run_of, window_of
@@ -175,7 +175,7 @@ class Silent:
 
 def test_the_page_says_nothing_before_the_run_begins_and_hides_nothing_from_the_user() -> None:
     view, rows = Silent(), run_of(50.0, 5 * S)
-    page = Page(view)
+    page = MetricsServer(view)
     page.start("title")
     assert page.answer()[0] == 503
     page.begin(Recorder(window_of(rows, 5 * S)), {**plan_of(), "resolved": {"provenance": {}}})

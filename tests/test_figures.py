@@ -18,25 +18,25 @@ from loadgen.recorder import Recorder
 from loadgen.recorder.batch import Batch
 from loadgen.recorder.bins import Bins
 from loadgen.stats.histogram import Histogram
-from loadgen.types import ABSENT, CENSORED, COOLDOWN, MEASURED, Row, Window
+from loadgen.types import ABSENT, CENSORED, COOLDOWN, MEASURED, RequestRow, Window
 from tests.made_runs import MS, S, recorded, row, run_of, window_of
 
 
-def figures_of(rows: list[Row], window: Window | None = None, size: int = 500, **options: bool) -> Figures:
+def figures_of(rows: list[RequestRow], window: Window | None = None, size: int = 500, **options: bool) -> Figures:
     recorder = recorded(rows, window or window_of(rows, 10 * S))
     batches = [Batch.of(rows[first : first + size]) for first in range(0, len(rows), size)]
     return draw(recorder, batches, **options)
 
 
 @pytest.fixture(scope="module")
-def rows() -> list[Row]:
+def rows() -> list[RequestRow]:
     rows = run_of(60, 10 * S, slots=10)
     rows[100] = replace(rows[100], failure="http_503", token_at=[], token_count=[], token_lag=[])
     rows[200] = replace(rows[200], failure="truncated")
     return rows
 
 
-def test_everything_is_counted_once(rows: list[Row]) -> None:
+def test_everything_is_counted_once(rows: list[RequestRow]) -> None:
     found = figures_of(rows)
     good = [row for row in rows if not row.failure]
     assert found.flow.offered.sum() == found.flow.sent.sum() == len(rows)
@@ -53,7 +53,7 @@ def test_everything_is_counted_once(rows: list[Row]) -> None:
     assert found.lateness.lag.count.sum() == len(rows)
 
 
-def test_the_division_into_batches_changes_nothing(rows: list[Row]) -> None:
+def test_the_division_into_batches_changes_nothing(rows: list[RequestRow]) -> None:
     one, other = figures_of(rows, size=7), figures_of(rows, size=10_000)
     assert one.slowest == other.slowest
     for name in ("offered", "sent", "completed", "in_flight"):
@@ -208,7 +208,7 @@ def test_a_run_without_a_request_has_figures_of_nothing() -> None:
     assert found.flow.axis.edges[-1] >= 10 * S
 
 
-def test_curves_carry_what_the_table_says(rows: list[Row]) -> None:
+def test_curves_carry_what_the_table_says(rows: list[RequestRow]) -> None:
     recorder = recorded(rows, window_of(rows, 10 * S))
     for curve in curves(recorder):
         assert (np.diff(curve.shares) > 0).all()

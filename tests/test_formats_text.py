@@ -20,21 +20,21 @@ from hypothesis import strategies as st
 
 import report_samples as samples
 from inert import HOSTILE, assert_inert, tokens
-from loadgen.outcomes.report import Check, Gate, Report
+from loadgen.outcomes.report import Check, Report, SloResult
 from loadgen.recorder.batch import Batch
 from loadgen.reports.export import csv_requests, csv_summary, github_benchmark, markdown, summary_json
 from loadgen.reports.text import plain, run_text
-from loadgen.summary.run_data import Requests, Result
-from loadgen.types import Row
+from loadgen.summary.run_data import RequestColumns, RunData
+from loadgen.types import RequestRow
 from made_runs import row
 
 GOLDEN = Path(__file__).parent / "golden"
 EVIL = '=HYPERLINK("http://evil","x") | `code` <script>alert(1)</script> @everyone #1 [a](b)'
 
 
-def result_of(report: Report, name: str = "run", rows: list[Row] | None = None) -> Result:
+def result_of(report: Report, name: str = "run", rows: list[RequestRow] | None = None) -> RunData:
     batch = Batch.of(rows or [])
-    return Result(name, Path("runs") / name, report, {}, lambda: iter([Requests.of(batch)]), dict)
+    return RunData(name, Path("runs") / name, report, {}, lambda: iter([RequestColumns.of(batch)]), dict)
 
 
 ROWS = [row(0, tokens=3),
@@ -85,7 +85,7 @@ def test_no_text_of_a_server_is_markup_for_github(evil: str) -> None:
 
 
 def hostile(evil: str) -> Report:
-    verdict = replace(samples.invalid.verdict, notes=(evil,), gates=(Gate(evil, True, 1, 2),),
+    verdict = replace(samples.invalid.verdict, notes=(evil,), gates=(SloResult(evil, True, 1, 2),),
                       checks=(Check(evil, False, evil, evil, "", evil),))
     return replace(samples.invalid, verdict=verdict, plan={**samples.PLAN, "resolved": {"model": evil}},
                    requests={**samples.valid.requests, "failures": {evil: 1}, "types": {evil: {evil: 1}},

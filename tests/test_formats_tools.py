@@ -26,8 +26,8 @@ from loadgen.reports.export.moments import deviation
 from loadgen.reports.export.peaks import peaks
 from loadgen.run_files import merge
 from loadgen.stats.histogram import HIGHEST, Histogram
-from loadgen.summary.run_data import Requests, Result
-from loadgen.types import Row
+from loadgen.summary.run_data import RequestColumns, RunData
+from loadgen.types import RequestRow
 from made_runs import MS, S, row, run_of
 from stored_runs import as_rows
 from test_formats_text import result_of
@@ -36,7 +36,7 @@ from written_runs import EPOCH, written
 GOOD = [one for one in run_of(50.0, 5 * S) if one.phase == 1]
 
 
-def rows() -> list[Row]:
+def rows() -> list[RequestRow]:
     """Two failures and an answer in chunks of several tokens among the usual ones."""
     made = run_of(50.0, 5 * S)
     chunked = row(900, 4 * S, tokens=3, token_count=[2, 4, 2], output_tokens=8, usage_tokens=8)
@@ -45,11 +45,11 @@ def rows() -> list[Row]:
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
+def result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunData]:
     yield written(tmp_path_factory.mktemp("runs") / "run", rows(), slo=("ttft.p90<500ms",))
 
 
-def successes(result: Result, name: str) -> np.ndarray[Any, Any]:
+def successes(result: RunData, name: str) -> np.ndarray[Any, Any]:
     parts = []
     for requests in result.requests():
         good = (requests.batch.phase == 1) & np.asarray([not failure for failure in requests.batch.failure])
@@ -125,7 +125,7 @@ def test_the_deviation_is_that_of_the_values(values: list[int]) -> None:
     assert deviation(of(values)) == pytest.approx(np.std(values), rel=0.01, abs=0.001 * max(values) + 1)
 
 
-def test_each_metric_has_a_file_in_ms_or_as_counts(result: Result) -> None:
+def test_each_metric_has_a_file_in_ms_or_as_counts(result: RunData) -> None:
     files = hgrm.render([result])
     assert set(files) == {f"{name}.hgrm" for name in result.histograms}
     assert float(files["ttft.hgrm"].splitlines()[-4].split()[0]) == pytest.approx(successes(result, "ttft").max() / MS,
@@ -152,7 +152,7 @@ def test_logs_are_joined_on_one_clock_and_read_by_the_usual_reader(tmp_path: Pat
 
 # vLLM.
 
-def test_the_keys_and_values_are_those_of_vllm(result: Result) -> None:
+def test_the_keys_and_values_are_those_of_vllm(result: RunData) -> None:
     data = json.loads("".join(vllm_bench.render([result])))
     assert {"date", "endpoint_type", "backend", "label", "model_id", "tokenizer_id", "num_prompts", "request_rate",
             "burstiness", "max_concurrency", "duration", "completed", "failed", "total_input_tokens",
@@ -177,7 +177,7 @@ def test_itl_of_vllm_is_the_gap_between_chunks(tmp_path: Path) -> None:
     assert data["mean_tpot_ms"] == pytest.approx(2.5)
 
 
-def test_a_percentile_that_is_only_a_bound_is_said_beside_their_keys(result: Result) -> None:
+def test_a_percentile_that_is_only_a_bound_is_said_beside_their_keys(result: RunData) -> None:
     data = json.loads("".join(vllm_bench.render([result])))
     assert data["loadgen"]["valid"] is result.report.verdict.valid is False
     assert data["loadgen"]["at_least_ms"]["ttft"]["p99"] == result.report.metrics["ttft"].bounds["p99"] / MS
@@ -185,7 +185,7 @@ def test_a_percentile_that_is_only_a_bound_is_said_beside_their_keys(result: Res
 
 
 @pytest.mark.parametrize("module", [genai_perf, aiperf])
-def test_a_bound_is_in_the_unit_of_what_it_bounds(module: Any, result: Result) -> None:
+def test_a_bound_is_in_the_unit_of_what_it_bounds(module: Any, result: RunData) -> None:
     data = json.loads("".join(module.render([result])))
     ours, found = result.report.metrics, data["loadgen"]
     assert found["at_least_ms"]["request_latency"]["p99"] == ours["e2e"].bounds["p99"] / MS
@@ -201,13 +201,13 @@ def test_what_was_not_measured_is_null(tmp_path: Path) -> None:
     assert data["mean_e2el_ms"] > 0
 
 
-def test_several_runs_are_a_line_each(result: Result) -> None:
+def test_several_runs_are_a_line_each(result: RunData) -> None:
     lines = "".join(vllm_bench.render([result, result])).splitlines()
     assert json.loads(lines[0]) == json.loads(lines[1])
     assert len(lines) == 2
 
 
-def test_the_lists_are_one_for_each_request_in_one_order(result: Result) -> None:
+def test_the_lists_are_one_for_each_request_in_one_order(result: RunData) -> None:
     data = json.loads("".join(vllm_detailed.render([result])))
     assert {len(data[key]) for key in ("itls", *vllm_detailed.LISTS)} == {data["num_prompts"]}
     assert {key: data[key] for key in ("completed", "p99_ttft_ms")} == {
@@ -236,9 +236,9 @@ def test_the_gaps_of_a_request_are_those_of_the_statistics(tmp_path: Path) -> No
     assert data["ttfts"][0] + sum(data["itls"][0]) == pytest.approx(data["latencies"][0])
 
 
-def in_parts(*parts: list[Row]) -> Result:
+def in_parts(*parts: list[RequestRow]) -> RunData:
     """A run whose rows are read a part at a time."""
-    return replace(result_of(samples.valid), requests=lambda: (Requests.of(Batch.of(part)) for part in parts))
+    return replace(result_of(samples.valid), requests=lambda: (RequestColumns.of(Batch.of(part)) for part in parts))
 
 
 def test_the_peaks_are_those_of_a_count_by_hand() -> None:
@@ -248,7 +248,7 @@ def test_the_peaks_are_those_of_a_count_by_hand() -> None:
     assert peaks(result_of(samples.valid)) == (0, 0)
 
 
-def vllm_peaks(rows: list[Row]) -> tuple[int, int]:
+def vllm_peaks(rows: list[RequestRow]) -> tuple[int, int]:
     """Count as vLLM's client does: each chunk and each request for itself, in seconds since the first was sent."""
     start = min(one.sent for one in rows)
     chunks = Counter((at - start) // S for one in rows for at in one.token_at)
@@ -276,7 +276,7 @@ def test_arrivals_are_told_as_the_burstiness_that_means_them(load: dict[str, Any
 # genai-perf and aiperf.
 
 @pytest.mark.parametrize("module", [genai_perf, aiperf])
-def test_the_statistics_are_those_of_the_requests(module: Any, result: Result) -> None:
+def test_the_statistics_are_those_of_the_requests(module: Any, result: RunData) -> None:
     data = json.loads("".join(module.render([result])))
     for theirs, ours in genai_perf.METRICS.items():
         values = successes(result, ours) / (1 if "tokens" in ours else MS)
@@ -292,7 +292,7 @@ def test_the_statistics_are_those_of_the_requests(module: Any, result: Result) -
     assert data["request_count"]["avg"] == successes(result, "e2e").size
 
 
-def test_what_only_one_of_the_two_has(result: Result) -> None:
+def test_what_only_one_of_the_two_has(result: RunData) -> None:
     older = json.loads("".join(genai_perf.render([result])))
     newer = json.loads("".join(aiperf.render([result])))
     per_request = successes(result, "output_tokens") * 1e9 / successes(result, "e2e")

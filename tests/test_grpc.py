@@ -19,14 +19,14 @@ from loadgen.protocols.grpc import fallback, messages, request, status
 from loadgen.protocols.grpc.ask import ask
 from loadgen.protocols.http.address import Address, resolve
 from loadgen.protocols.http.limits import Limits
-from loadgen.protocols.http2.pool import Pool
+from loadgen.protocols.http2.pool import Http2Pool
 from loadgen.run.assemble import WallClock, assemble
 from loadgen.types import FAILURES, Call, ClockSample, Timeline, TokenEvents, UsageError
 from tests.grpc_server import PATH, in_thread, start
 from tests.http2_server import Client
 
 MS = 1_000_000
-BOTH = pytest.mark.parametrize("make", [Pool, fallback.Pool], ids=["own", "grpcio"])
+BOTH = pytest.mark.parametrize("make", [Http2Pool, fallback.GrpcioPool], ids=["own", "grpcio"])
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
@@ -63,7 +63,7 @@ def test_a_stream_of_messages(make: Any) -> None:
             instants = [s * 1_000_000_000 + n for s, n in zip(stamps[::2], stamps[1::2], strict=True)]
             assert len(instants) >= 5
             assert instants == sorted(instants)
-            if make is fallback.Pool:
+            if make is fallback.GrpcioPool:
                 assert timeline.unstamped == len(instants)
         assert client.pool.counts.opened == 1
         client.pool.close()
@@ -228,10 +228,10 @@ def test_tls_and_client_certificates(make: Any, mutual: bool, authority: trustme
         assert await client.prepare() is None
         assert answers(await client.ask(call("Stream", b"3 1 5"))) == [bytes((n,)) * 5 for n in range(3)]
         client.pool.close()
-        if mutual and make is Pool:
+        if mutual and make is Http2Pool:
             without = await Client(at(port, ca=given["ca"])).ask(call("Size", b"x"))
             assert without.failure is not None and without.failure.kind in ("tls", "connect", "truncated")
-        if make is Pool:
+        if make is Http2Pool:
             (tmp_path / "other.pem").write_bytes(trustme.CA().cert_pem.bytes())
             stranger = await Client(at(port, ca=str(tmp_path / "other.pem"))).ask(call("Size", b"x"))
             assert stranger.failure is not None and stranger.failure.kind == "tls"

@@ -25,7 +25,7 @@ from loadgen.backends.local.hf_batch import Rows, answer_batch  # noqa: E402
 from loadgen.backends.local.hf_continuous import Continuous, offset_to  # noqa: E402
 from loadgen.backends.local.hf_loading import check_streamed  # noqa: E402
 from loadgen.backends.local.hf_vl import HuggingFaceVL  # noqa: E402
-from loadgen.protocols.local.jobs import Job, Jobs  # noqa: E402
+from loadgen.protocols.local.jobs import Jobs, LocalJob  # noqa: E402
 from loadgen.types import ABSENT, UsageError  # noqa: E402
 from tests.runs import Run, loadgen  # noqa: E402
 from tests.test_local_generating import Ended, decoded, served, wait_for  # noqa: E402
@@ -101,7 +101,7 @@ def test_each_token_of_generate_has_its_instant_and_none_else(hf: HuggingFace) -
 
 def test_the_rows_of_a_batch_end_each_at_its_own_length(hf: HuggingFace) -> None:
     ended = Ended()
-    made = [Job(number, prompt, limit, {}, ended)
+    made = [LocalJob(number, prompt, limit, {}, ended)
             for number, (prompt, limit) in enumerate(zip(PROMPTS, (3, 9, 6), strict=True))]
     answer_batch(hf, made)
     assert [len(job.ids) for job in made] == [3, 9, 6] == [job.usage for job in made]
@@ -141,7 +141,7 @@ def test_a_prompt_that_does_not_fit_is_refused_with_the_numbers_and_alone(llama:
 
 
 def test_what_nobody_waits_for_any_more_leaves_the_batch(hf: HuggingFace) -> None:
-    jobs = [Job(number, "", 50, {}, Ended()) for number in range(2)]
+    jobs = [LocalJob(number, "", 50, {}, Ended()) for number in range(2)]
     rows = Rows(jobs, frozenset(), 4, torch.device("cpu"))
     ids = torch.zeros(2, 6, dtype=torch.long)
     assert rows(ids, None).tolist() == [False, False]
@@ -170,7 +170,7 @@ def test_a_request_with_a_temperature_of_0_is_greedy_where_the_model_samples(lla
 
 def test_what_waited_for_another_group_of_its_batch_waited_in_the_queue(hf: HuggingFace) -> None:
     ended, order = Ended(), []
-    jobs = [Job(number, "x", 4, {"repetition_penalty": 1.0 + number}, ended) for number in range(3)]
+    jobs = [LocalJob(number, "x", 4, {"repetition_penalty": 1.0 + number}, ended) for number in range(3)]
     jobs[0]._ended = lambda job, reason, failure: (order.append(monotonic_ns()), jobs[1].drop())
     answer_batch(hf, jobs)
     assert jobs[2].began > order[0] and jobs[2].server["server_queue"] == jobs[2].began - jobs[2].received
@@ -201,7 +201,7 @@ def test_memory_that_runs_out_fails_the_batch_and_not_the_next(hf: HuggingFace) 
 
     full = Full()
     ended = Ended()
-    for batch in ([Job(0, "a", 4, {}, ended), Job(1, "b", 4, {}, ended)], [Job(2, "c", 4, {}, ended)]):
+    for batch in ([LocalJob(0, "a", 4, {}, ended), LocalJob(1, "b", 4, {}, ended)], [LocalJob(2, "c", 4, {}, ended)]):
         answer_batch(full, batch)
     failures = [failure for _, _, failure in ended.all]
     assert [failure.type for failure in failures[:2] if failure] == ["OutOfMemoryError"] * 2
@@ -251,7 +251,7 @@ def test_options_of_a_request_with_continuous_batching(llama: str, hf: HuggingFa
             {"top_p": 0.4}]
     ended, queue = Ended(), Jobs()
     for number, options in enumerate(jobs):
-        queue.put(Job(number, PROMPTS[1], 20, options, ended))
+        queue.put(LocalJob(number, PROMPTS[1], 20, options, ended))
     closing = threading.Thread(target=lambda: (wait_for(lambda: len(ended.all) == len(jobs)), queue.close()))
     closing.start()
     continuous.serve(queue)
@@ -297,7 +297,7 @@ def backend_of(manager: Manager) -> Any:
 def test_a_request_that_nobody_waits_for_leaves_continuous_batching_at_once() -> None:
     manager, ended = Manager([]), Ended()
     continuous = Continuous(backend_of(manager), manager)
-    first, second = Job(0, "x", 4, {}, ended), Job(1, "x", 4, {}, ended)
+    first, second = LocalJob(0, "x", 4, {}, ended), LocalJob(1, "x", 4, {}, ended)
     continuous._begin(first)
     first.drop()
     manager.added = second.drop  # while it is handed over: nobody was told
@@ -313,7 +313,7 @@ def test_what_a_dead_manager_left_behind_is_told() -> None:
     manager, ended = Manager([failed("0")], left=[failed("1"), failed("2")]), Ended()
     continuous = Continuous(backend_of(manager), manager)
     for number in range(4):
-        continuous._begin(Job(number, "x", 4, {}, ended))
+        continuous._begin(LocalJob(number, "x", 4, {}, ended))
     continuous._collect()
     details = [failure.detail for _, _, failure in ended.all if failure is not None]
     assert details[:3] == ["CUDA out of memory"] * 3 and "model.log" in details[3]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import report_samples as samples
 from loadgen.figures import Figures, curves, draw
-from loadgen.outcomes.report import Check, Gate, Report
+from loadgen.outcomes.report import Check, Report, SloResult
 from loadgen.recorder.batch import Batch
 from loadgen.reports.html import Document, NamedRun, document_page, run_page, runs_page
 from loadgen.reports.html.answer import answer
@@ -25,7 +25,7 @@ from loadgen.reports.html.page import Section, Table
 from loadgen.reports.html.percentiles import sampled
 from loadgen.reports.html.relation import Change, Point, Series, changes, relation
 from loadgen.reports.html.requests import prompts
-from loadgen.types import CENSORED, Row, Window
+from loadgen.types import CENSORED, RequestRow, Window
 from tests.made_runs import MS, S, recorded, row, run_of, window_of
 
 TEMPLATES = Path(__file__).parent.parent / "loadgen" / "reports" / "html" / "templates"
@@ -33,7 +33,7 @@ EVIL = "</script><script>alert(1)</script><!--<b onclick='x'>&amp;\u2028\ud800"
 LIBRARY = files("plotly").joinpath("package_data", "plotly.min.js").read_text(encoding="utf-8")
 
 
-def hostile_rows(text: str = EVIL) -> list[Row]:
+def hostile_rows(text: str = EVIL) -> list[RequestRow]:
     """Return rows of a server that says `text` wherever it can say something."""
     rows = run_of(60, 10 * S)
     return [replace(one, failure=text, failure_type=text, detail=text) if one.index % 9 == 0 else
@@ -41,7 +41,7 @@ def hostile_rows(text: str = EVIL) -> list[Row]:
             for one in rows]
 
 
-def figures_of(rows: list[Row], stream: bool = True) -> Figures:
+def figures_of(rows: list[RequestRow], stream: bool = True) -> Figures:
     recorder = recorded(rows, window_of(rows, 10 * S))
     return draw(recorder, [Batch.of(rows)], stream)
 
@@ -130,7 +130,7 @@ def evil_report(text: str) -> Report:
         plan={**samples.PLAN, "target": {**samples.PLAN["target"], "model": text, "headers": {text: text},
                                          "url": [text]}, text: {text: text}},
         provenance={"model": text, text: text}, server={"error": text}, client={"stamps": text, "senders": 1},
-        verdict=replace(samples.invalid.verdict, notes=(text,), gates=(Gate(text, True, 1, 2),),
+        verdict=replace(samples.invalid.verdict, notes=(text,), gates=(SloResult(text, True, 1, 2),),
                         checks=(Check(text, False, text, text, "", text),)))
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.protocols.http2 import frames
-from loadgen.protocols.http2.connection import Connection
+from loadgen.protocols.http2.connection import Http2Connection
 from loadgen.types import Failure
 from tests.http2_bytes import END, HEADERS, SETTINGS, TRAILERS, ask, connected, data, head, outcome, sent, tail, whole
 
@@ -22,7 +22,7 @@ def number(value: int) -> bytes:
 
 
 def test_the_client_opens_with_wide_windows_and_no_table() -> None:
-    opening = bytes(Connection().outbox.take())
+    opening = bytes(Http2Connection().outbox.take())
     assert opening.startswith(frames.PREFACE)
     settings, window = frames.Splitter().feed(opening[len(frames.PREFACE):])
     assert settings[:3] == (frames.SETTINGS, 0, 0)
@@ -32,7 +32,7 @@ def test_the_client_opens_with_wide_windows_and_no_table() -> None:
 
 
 def test_settings_are_acknowledged_and_make_room() -> None:
-    connection = Connection()
+    connection = Http2Connection()
     assert connection.room == 0
     connection.outbox.take()
     connection.receive(frames.encode_settings({frames.MAX_CONCURRENT_STREAMS: 2, 0x99: 7}))
@@ -155,7 +155,7 @@ def test_a_body_never_exceeds_the_windows_and_arrives_whole(grants: list[int], i
     assert not stream.body
 
 
-def drain(connection: Connection) -> list[frames.Frame]:
+def drain(connection: Http2Connection) -> list[frames.Frame]:
     found: list[frames.Frame] = []
     while connection.outbox.pending:
         found += sent(connection)
@@ -348,7 +348,7 @@ def test_a_broken_connection_fails_every_request_and_says_goodbye(name: str) -> 
     (frames.encode(frames.SETTINGS, frames.ACK, 0), "does not begin with SETTINGS"),
 ])
 def test_what_is_not_http2_is_told(said: bytes, words: str) -> None:
-    connection = Connection()
+    connection = Http2Connection()
     connection.receive(said)
     assert connection.failure is not None and words in connection.failure.detail
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from loadgen.protocols.grpc import messages
 from loadgen.protocols.http2 import frames, headers
-from loadgen.protocols.http2.connection import Connection
-from loadgen.protocols.http2.stream import Stream
+from loadgen.protocols.http2.connection import Http2Connection
+from loadgen.protocols.http2.stream import Http2Stream
 from loadgen.types import Failure
 from tests.http2_bytes import HEADERS, TRAILERS, ask, connected, data, head, outcome, tail, whole
 
@@ -27,7 +27,7 @@ ANYTHING = st.builds(frames.encode, st.integers(0, 12), st.integers(0, 255), NUM
 SAID = st.lists(st.one_of(GOOD, LIKELY, ANYTHING), max_size=14)
 
 
-def feed(connection: Connection, said: bytes, cuts: list[int]) -> None:
+def feed(connection: Http2Connection, said: bytes, cuts: list[int]) -> None:
     edges = sorted({0, len(said), *(cut % (len(said) + 1) for cut in cuts)})
     for start, end in pairwise(edges):
         if connection.failure is None:
@@ -35,7 +35,7 @@ def feed(connection: Connection, said: bytes, cuts: list[int]) -> None:
             connection.outbox.take()
 
 
-def answered(said: bytes, stream: Stream) -> bool:
+def answered(said: bytes, stream: Http2Stream) -> bool:
     """Whether the frames hold HEADERS that end this stream, a grpc-status and status 200 for it.
 
     An oracle that keeps no state: what a success needs at least.
@@ -71,7 +71,7 @@ def test_no_sequence_of_frames_breaks_it_or_passes_for_a_success(said: list[byte
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200), st.booleans())
 def test_no_bytes_break_it(said: bytes, greeted: bool) -> None:
-    connection = connected() if greeted else Connection()
+    connection = connected() if greeted else Http2Connection()
     stream = ask(connection) if greeted else None
     feed(connection, said, list(range(0, 200, 7)))
     connection.lost(Failure("truncated", "gone"))

@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 
 from loadgen.protocols.http import request
 from loadgen.protocols.http.address import split_url
-from loadgen.protocols.http.response import Capture, failure_of, pack_stamp
+from loadgen.protocols.http.response import ResponseCapture, failure_of, pack_stamp
 from loadgen.types import Call, Timeline, UsageError
 
 CHUNKED = (b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
            b"6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n")
 
 
-def read(capture: Capture, data: bytes, now: int = 0) -> None:
+def read(capture: ResponseCapture, data: bytes, now: int = 0) -> None:
     """What a connection does with one read, when it does not let it wait."""
     capture.log += (data, pack_stamp(now), now)
     capture.settle()
 
 
-def feed(capture: Capture, *pieces: bytes) -> Timeline:
+def feed(capture: ResponseCapture, *pieces: bytes) -> Timeline:
     for number, piece in enumerate(pieces):
         read(capture, piece, number)
     return capture.finish()
@@ -39,7 +39,7 @@ def offsets(timeline: Timeline) -> list[int]:
 def test_any_division_into_reads_gives_the_same_answer(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(CHUNKED)]
     pieces = [CHUNKED[a:b] for a, b in itertools.pairwise(edges)]
-    timeline = feed(Capture(Timeline(0), b"q"), *pieces)
+    timeline = feed(ResponseCapture(Timeline(0), b"q"), *pieces)
     assert (timeline.status, timeline.payload, timeline.complete) == (200, b"hello world", True)
     assert b"content-type: text/event-stream\r\n" in timeline.headers
     assert len(offsets(timeline)) == len(pieces)
@@ -49,7 +49,7 @@ def test_any_division_into_reads_gives_the_same_answer(cuts: list[int]) -> None:
 
 @given(st.lists(st.integers(1, len(CHUNKED)), max_size=8))
 def test_reads_that_wait_give_the_same_as_reads_that_do_not(sizes: list[int]) -> None:
-    at_once, later = Capture(Timeline(0), b"q"), Capture(Timeline(0), b"q")
+    at_once, later = ResponseCapture(Timeline(0), b"q"), ResponseCapture(Timeline(0), b"q")
     at = 0
     for now, size in enumerate([*sizes, len(CHUNKED)]):
         piece = CHUNKED[at:at + size]
@@ -62,19 +62,19 @@ def test_reads_that_wait_give_the_same_as_reads_that_do_not(sizes: list[int]) ->
 
 
 def test_only_the_inside_of_a_chunked_body_can_wait() -> None:
-    chunked = Capture(Timeline(0), b"")
+    chunked = ResponseCapture(Timeline(0), b"")
     read(chunked, CHUNKED[:10])
     assert not chunked.patient
     read(chunked, CHUNKED[10:-9])
     assert chunked.patient
-    plain = Capture(Timeline(0), b"")
+    plain = ResponseCapture(Timeline(0), b"")
     read(plain, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
     assert not plain.patient
 
 
 def test_every_cut_before_the_end_is_incomplete() -> None:
     for cut in range(len(CHUNKED)):
-        capture = Capture(Timeline(0), b"q")
+        capture = ResponseCapture(Timeline(0), b"q")
         feed_to = CHUNKED[:cut]
         if feed_to:
             read(capture, feed_to)
@@ -84,13 +84,13 @@ def test_every_cut_before_the_end_is_incomplete() -> None:
 
 def test_keep_alive_is_what_the_server_says() -> None:
     for head, alive in ((b"", True), (b"Connection: close\r\n", False)):
-        capture = Capture(Timeline(0), b"")
+        capture = ResponseCapture(Timeline(0), b"")
         read(capture, b"HTTP/1.1 200 OK\r\n" + head + b"Content-Length: 2\r\n\r\nok")
         assert (capture.complete, capture.keep_alive) == (True, alive)
 
 
 def test_an_answer_without_length_ends_with_the_connection() -> None:
-    capture = Capture(Timeline(0), b"")
+    capture = ResponseCapture(Timeline(0), b"")
     read(capture, b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nall of it")
     assert not capture.complete
     capture.end_of_stream()
@@ -99,7 +99,7 @@ def test_an_answer_without_length_ends_with_the_connection() -> None:
 
 
 def test_informational_answers_are_passed_over() -> None:
-    capture = Capture(Timeline(0), b"again")
+    capture = ResponseCapture(Timeline(0), b"again")
     read(capture, b"HTTP/1.1 100 Continue\r\n\r\n")
     assert not capture.complete
     capture.end_of_stream()
@@ -111,7 +111,7 @@ def test_informational_answers_are_passed_over() -> None:
 
 
 def test_the_request_is_kept_only_until_the_server_answers() -> None:
-    capture = Capture(Timeline(0), b"body")
+    capture = ResponseCapture(Timeline(0), b"body")
     read(capture, b"HTTP/1.1 200 OK\r\n")
     assert capture.request == b"body"
     read(capture, b"Content-Length: 0\r\n\r\n")
@@ -119,7 +119,7 @@ def test_the_request_is_kept_only_until_the_server_answers() -> None:
 
 
 def test_what_is_taken_away_still_counts_in_the_offsets() -> None:
-    capture = Capture(Timeline(0), b"")
+    capture = ResponseCapture(Timeline(0), b"")
     head, body = CHUNKED.split(b"\r\n\r\n", 1)
     read(capture, head + b"\r\n\r\n" + body[:11])
     assert capture.take() == b"hello "
@@ -130,7 +130,7 @@ def test_what_is_taken_away_still_counts_in_the_offsets() -> None:
 
 
 def test_not_http_is_a_parse_failure() -> None:
-    capture = Capture(Timeline(0), b"")
+    capture = ResponseCapture(Timeline(0), b"")
     with pytest.raises(httptools.HttpParserError) as caught:
         read(capture, b"220 smtp.example ESMTP\r\n")
     assert failure_of(caught.value).kind == "parse"

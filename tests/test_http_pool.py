@@ -18,7 +18,7 @@ import uvloop
 from loadgen.plan import Tls
 from loadgen.protocols.http.address import Address, resolve
 from loadgen.protocols.http.limits import Limits
-from loadgen.protocols.http.pool import Pool
+from loadgen.protocols.http.pool import HttpPool
 from loadgen.types import Failure, Timeline, UsageError
 from loopback import Script, read_request, reset, serve
 
@@ -32,7 +32,7 @@ class Client:
     def __init__(self, address: Address, limits: Limits | None = None, reserve: int = 0, fresh: bool = False) -> None:
         self.done: asyncio.Queue[Timeline] = asyncio.Queue()
         self.fragments: list[tuple[int, bytes]] = []
-        self.pool = Pool(asyncio.get_running_loop(), [address], limits or Limits(), reserve=reserve, fresh=fresh,
+        self.pool = HttpPool(asyncio.get_running_loop(), [address], limits or Limits(), reserve=reserve, fresh=fresh,
                          done=self.done.put_nowait, fragment=lambda i, data: self.fragments.append((i, bytes(data))))
 
     async def prepare(self, count: int) -> Failure | None:

@@ -1,7 +1,8 @@
-"""The order of the units: each imports only from those above it in ORDER."""
+"""The order of the units: each imports only from those above it in ORDER, and no file imports itself by a detour."""
 
 import ast
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,13 @@ def test_reports_import_data_only(graph: dict[str, set[str]]) -> None:
             for name in names & FILES.keys():
                 allowed = {name, name.split(".")[0]} & (DATA_OF_REPORTS | {"reports"})
                 assert allowed, f"{module} -> {name}"
+
+
+def test_no_file_imports_itself_by_a_detour(graph: dict[str, set[str]]) -> None:
+    try:
+        TopologicalSorter({module: names & FILES.keys() for module, names in graph.items()}).prepare()
+    except CycleError as error:
+        raise AssertionError(" <- ".join(error.args[1])) from None
 
 
 def test_a_leaf_needs_the_standard_library_and_numpy_only(graph: dict[str, set[str]]) -> None:

@@ -15,7 +15,7 @@ from loadgen.backends import aisbench
 from loadgen.backends.local.answers import Local
 from loadgen.backends.local.generating import Streamer, alike, answer
 from loadgen.backends.local.interface import LocalBackend, streams_by_form
-from loadgen.protocols.local.jobs import Job, Jobs, answer_of
+from loadgen.protocols.local.jobs import Jobs, LocalJob, answer_of
 from loadgen.types import ABSENT, Failure, Request, Timeline, TokenEvents
 
 
@@ -23,17 +23,17 @@ class Ended:
     """Collects the ends of jobs."""
 
     def __init__(self) -> None:
-        self.all: list[tuple[Job, str, Failure | None]] = []
+        self.all: list[tuple[LocalJob, str, Failure | None]] = []
 
-    def __call__(self, job: Job, reason: str, failure: Failure | None) -> None:
+    def __call__(self, job: LocalJob, reason: str, failure: Failure | None) -> None:
         self.all.append((job, reason, failure))
 
 
 def served(backend: LocalBackend, inputs: Sequence[Any], limit: int = 4,
-           options: dict[str, Any] | None = None) -> list[tuple[Job, str, Failure | None]]:
+           options: dict[str, Any] | None = None) -> list[tuple[LocalJob, str, Failure | None]]:
     """Let a backend answer jobs that all wait when it begins, and return how they ended, in their order."""
     jobs, ended = Jobs(), Ended()
-    made = [Job(number, one, limit, options or {}, ended) for number, one in enumerate(inputs)]
+    made = [LocalJob(number, one, limit, options or {}, ended) for number, one in enumerate(inputs)]
     for job in made:
         jobs.put(job)
     over = threading.Thread(target=lambda: (wait_for(lambda: len(ended.all) == len(made)), jobs.close()))
@@ -49,7 +49,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         event.wait(0.002)
 
 
-def decoded(end: tuple[Job, str, Failure | None], **changes: Any) -> TokenEvents:
+def decoded(end: tuple[LocalJob, str, Failure | None], **changes: Any) -> TokenEvents:
     """Send an end the way it goes, through bytes, and read it as the desk does."""
     sent = answer_of(*end)
     timeline = Timeline(0, due=0, sent=1, stamps=sent.stamps, reads=sent.reads, offsets=sent.offsets,
@@ -160,7 +160,7 @@ def test_what_was_streamed_counts_and_not_the_text_that_is_returned() -> None:
 
 def test_a_streamer_ends_a_row_at_its_stop_and_takes_the_rest_for_padding() -> None:
     np = pytest.importorskip("numpy")
-    jobs = [Job(number, "", 9, {}, Ended()) for number in range(2)]
+    jobs = [LocalJob(number, "", 9, {}, Ended()) for number in range(2)]
     streamer = Streamer(jobs, frozenset([2]))
     streamer.put(np.zeros((2, 5), int))  # the prompts
     for step in ([3, 4], [5, 2], [6, 0], [2, 0], [0, 0]):
@@ -224,7 +224,7 @@ def test_arrays_of_numpy_are_ids_like_any_other() -> None:
 
 def test_several_tokens_that_a_streamer_gets_at_once_are_one_event() -> None:
     np = pytest.importorskip("numpy")
-    job = Job(0, "", 9, {}, Ended())
+    job = LocalJob(0, "", 9, {}, Ended())
     streamer = Streamer([job])
     for step in ([[1, 2, 3]], [4], [[5, 6]], [[7]]):  # the prompt, one token, and what assisted decoding makes
         streamer.put(np.array(step))
@@ -278,8 +278,8 @@ def test_what_generate_returns_must_be_texts() -> None:
     lambda job: (job.stamps.append(1), job.ids.extend([1, 2])),
     lambda job: (job.piece("x"), job.stamps.append(1)),
 ])
-def test_an_answer_of_which_instants_and_tokens_do_not_match_fails(fill: Callable[[Job], object]) -> None:
-    job = Job(0, "a", 9, {}, Ended())
+def test_an_answer_of_which_instants_and_tokens_do_not_match_fails(fill: Callable[[LocalJob], object]) -> None:
+    job = LocalJob(0, "a", 9, {}, Ended())
     fill(job)
     events = decoded((job, "stop", None))
     assert events.failure is not None and events.failure.type == "Mixture"
@@ -297,8 +297,8 @@ def test_an_empty_answer_is_a_failure() -> None:
 
 
 def test_options_and_lengths_part_a_batch_that_one_call_can_not_answer() -> None:
-    jobs = [Job(0, "", 4, {}, Ended()), Job(1, "", 4, {"top_k": 1}, Ended()), Job(2, "", 8, {}, Ended()),
-            Job(3, "", 4, {}, Ended())]
+    jobs = [LocalJob(0, "", 4, {}, Ended()), LocalJob(1, "", 4, {"top_k": 1}, Ended()), LocalJob(2, "", 8, {}, Ended()),
+            LocalJob(3, "", 4, {}, Ended())]
     assert [[job.number for job in group] for group in alike(jobs)] == [[0, 3], [1], [2]]
 
 
@@ -334,7 +334,7 @@ def test_a_generator_whose_requests_nobody_waits_for_is_closed() -> None:
             finally:
                 closed.set()
 
-    job = Job(0, "a", 4, {}, Ended())
+    job = LocalJob(0, "a", 4, {}, Ended())
     answer(Endless(), [job])
     assert closed.is_set() and job.ids == [1, 1]
 
@@ -346,7 +346,7 @@ def test_what_waited_for_another_group_of_its_batch_waited_in_the_queue() -> Non
             return ["x"] * len(input)
 
     ends: list[int] = []
-    jobs, queue = [Job(number, "a", 4 + number, {}, Ended()) for number in range(3)], Jobs()
+    jobs, queue = [LocalJob(number, "a", 4 + number, {}, Ended()) for number in range(3)], Jobs()
     for job in jobs:
         queue.put(job)
     jobs[0]._ended = lambda job, reason, failure: jobs[1].drop()
@@ -357,7 +357,7 @@ def test_what_waited_for_another_group_of_its_batch_waited_in_the_queue() -> Non
 
 
 class AsyncEndless(LocalBackend):
-    job: Job
+    job: LocalJob
 
     def __init__(self) -> None:
         super().__init__()
@@ -393,8 +393,8 @@ class AsyncBusy(AsyncEndless):
 ])
 def test_an_async_generate_that_nobody_waits_for_is_ended(made: type[AsyncEndless], reason: str) -> None:
     backend, jobs, ended = made(), Jobs(), Ended()
-    backend.job = Job(0, "a", 4, {}, ended)
-    last = Job(1, "b", 4, {}, lambda job, reason, failure: jobs.close())
+    backend.job = LocalJob(0, "a", 4, {}, ended)
+    last = LocalJob(1, "b", 4, {}, lambda job, reason, failure: jobs.close())
     jobs.put(backend.job)
     jobs.put(last)
     last.drop()  # has its turn only when the first gave back its place
@@ -409,7 +409,7 @@ def test_a_generate_that_is_cancelled_by_something_of_its_own_fails() -> None:
             raise asyncio.CancelledError
 
     jobs, ended = Jobs(), Ended()
-    jobs.put(Job(0, "x", 4, {}, ended))
+    jobs.put(LocalJob(0, "x", 4, {}, ended))
     Cancels().serve(jobs)
     ((_, _, failure),) = ended.all
     assert failure is not None and failure.type == "CancelledError"

@@ -16,9 +16,9 @@ import pytest
 
 from loadgen.protocols.http.address import Address
 from loadgen.protocols.http.limits import Limits
-from loadgen.protocols.local.jobs import Job, Jobs, answer_of, answer_so_far
-from loadgen.protocols.local.pool import LOST, Pool
-from loadgen.protocols.local.service import Service
+from loadgen.protocols.local.jobs import Jobs, LocalJob, answer_of, answer_so_far
+from loadgen.protocols.local.pool import LOST, LocalPool
+from loadgen.protocols.local.service import ModelService
 from loadgen.types import ABSENT, Failure, Timeline
 
 BODY = msgspec.json.encode({"input": "hi", "limit": 3, "options": {"top_k": 1}})
@@ -33,10 +33,10 @@ def bound(path: Path) -> socket.socket:
     return listening
 
 
-def pool_to(path: Path, limits: Limits) -> tuple[Pool, asyncio.Queue[Timeline]]:
+def pool_to(path: Path, limits: Limits) -> tuple[LocalPool, asyncio.Queue[Timeline]]:
     """Return a pool that is connected to whoever listens there, and the queue of what has ended."""
     done: asyncio.Queue[Timeline] = asyncio.Queue()
-    pool = Pool(asyncio.get_running_loop(), Address(socket.AF_UNIX, (str(path),), "model"), limits,
+    pool = LocalPool(asyncio.get_running_loop(), Address(socket.AF_UNIX, (str(path),), "model"), limits,
                 done=done.put_nowait)
     ready: list[Failure | None] = []
     pool.prepare(1, ready.append)
@@ -50,10 +50,10 @@ class Ends:
     def __init__(self, path: Path, limits: Limits) -> None:
         self.listening = bound(path)
         self.jobs = Jobs()
-        Service(self.listening, self.jobs).start()
+        ModelService(self.listening, self.jobs).start()
         self.pool, self.done = pool_to(path, limits)
 
-    async def take(self, most: int = 1) -> list[Job]:
+    async def take(self, most: int = 1) -> list[LocalJob]:
         return await asyncio.wait_for(asyncio.to_thread(self.jobs.take, most), LIMIT)
 
     async def ended(self) -> Timeline:
@@ -122,7 +122,7 @@ def test_an_answer_that_can_not_be_written_down_fails_alone(tmp_path: Path) -> N
 
 
 def test_ids_that_are_numbers_of_a_library_are_ids() -> None:
-    job = Job(0, "", 9, {}, lambda *end: None)
+    job = LocalJob(0, "", 9, {}, lambda *end: None)
     job.token(np.int64(3))  # type: ignore[arg-type]
     job.tokens([np.int64(4), np.int64(5)])  # type: ignore[list-item]
     assert msgspec.json.decode(answer_of(job, "stop", None).payload)["ids"] == [3, 4, 5]
@@ -180,7 +180,7 @@ def test_what_was_given_up_keeps_the_tokens_that_it_had(tmp_path: Path) -> None:
 
 
 def test_an_answer_so_far_has_whole_events_and_no_half_of_one() -> None:
-    job = Job(0, "", 9, {}, lambda *end: None)
+    job = LocalJob(0, "", 9, {}, lambda *end: None)
     job.tokens([5, 6], 1)
     job.stamps.append(2)  # as far as the model's thread has come with the next
     job.counts.append(2)
@@ -188,7 +188,7 @@ def test_an_answer_so_far_has_whole_events_and_no_half_of_one() -> None:
     answer = answer_so_far(job)
     said = msgspec.json.decode(answer.payload)
     assert (said["ids"], said["counts"], array("q", answer.reads).tolist()) == ([5, 6], [2], [1])
-    job = Job(0, "", 9, {}, lambda *end: None)
+    job = LocalJob(0, "", 9, {}, lambda *end: None)
     job.piece("x")
     job.stamps.append(2)
     answer = answer_so_far(job)
@@ -233,7 +233,8 @@ def test_a_model_that_dies_fails_what_it_had_and_what_comes(tmp_path: Path) -> N
 
 def test_a_model_that_is_not_there_is_said_before_the_start(tmp_path: Path) -> None:
     async def main() -> None:
-        pool = Pool(asyncio.get_running_loop(), Address(socket.AF_UNIX, (str(tmp_path / "none"),), "model"), Limits(),
+        pool = LocalPool(asyncio.get_running_loop(), Address(socket.AF_UNIX, (str(tmp_path / "none"),), "model"),
+                         Limits(),
                     done=lambda timeline: None)
         said: list[Failure | None] = []
         pool.prepare(1, said.append)
@@ -245,7 +246,7 @@ def test_the_queue_gives_out_what_waits_oldest_first_and_closes() -> None:
     jobs, woken = Jobs(), threading.Event()
     jobs.listen(woken.set)
     assert jobs.take(3, wait=False) == []
-    made = [Job(number, "", 1, {}, lambda *end: None) for number in range(5)]
+    made = [LocalJob(number, "", 1, {}, lambda *end: None) for number in range(5)]
     for job in made:
         jobs.put(job)
     assert woken.is_set()
@@ -258,7 +259,7 @@ def test_the_queue_gives_out_what_waits_oldest_first_and_closes() -> None:
 
 def test_a_take_that_waits_ends_when_the_queue_closes() -> None:
     jobs = Jobs()
-    got: list[list[Job]] = []
+    got: list[list[LocalJob]] = []
     waiting = threading.Thread(target=lambda: got.append(jobs.take(1)))
     waiting.start()
     jobs.close()
@@ -268,7 +269,7 @@ def test_a_take_that_waits_ends_when_the_queue_closes() -> None:
 
 @pytest.mark.parametrize("counts, kept", [([1, 1], []), ([1, 3, 1], [1, 3, 1])])
 def test_events_of_several_tokens_keep_their_counts(counts: list[int], kept: list[int]) -> None:
-    job = Job(0, "", 9, {}, lambda *end: None)
+    job = LocalJob(0, "", 9, {}, lambda *end: None)
     for count in counts:
         job.tokens([5] * count, 1) if count > 1 else job.token(5, 1)
     assert job.counts.tolist() == kept

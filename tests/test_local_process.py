@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from loadgen.backends import registry
-from loadgen.local.control import Load
-from loadgen.local.meeting import meet
+from loadgen.local.control import LoadModel
+from loadgen.local.meeting import connect
 from loadgen.local.process import ModelProcess
-from loadgen.plan import LocalModel, Plan, Target, Where, Workload
+from loadgen.plan import LocalModel, OutputOptions, Plan, Target, Workload
 from loadgen.types import UsageError
 from tests.runs import LIMIT, gone
 
@@ -100,7 +100,7 @@ def refused(file: Path, name: str) -> str:
     late.start()
     try:
         with pytest.raises(UsageError) as caught:
-            process.load(Load({"backend": f"{file}:{name}"}, {}))
+            process.load(LoadModel({"backend": f"{file}:{name}"}, {}))
         assert late.is_alive(), "it was waited for"
         return str(caught.value)
     finally:
@@ -119,7 +119,7 @@ def test_what_was_said_already_is_not_said_twice(file: Path) -> None:
 def test_facts_of_any_kind_become_json_and_those_that_fail_later_are_none(file: Path) -> None:
     process = ModelProcess()
     try:
-        told = process.load(Load({"backend": f"{file}:Tells"}, {})).facts
+        told = process.load(LoadModel({"backend": f"{file}:Tells"}, {})).facts
         assert (told["device"], told["share"], told["sizes"]) == ("(1+2j)", 0.5, {"0": [0, 1, 2]})
         assert told["frozen"] > 0
         assert process.facts() == {} and process.alive
@@ -145,9 +145,9 @@ def test_a_model_whose_tokenizer_can_not_be_read_does_not_stay(
     monkeypatch.setattr(tempfile, "tempdir", str(homes))
     monkeypatch.setenv("HOME", str(tmp_path.parent))
     plan = Plan(Target(f"{file}:Tells", probe=False), model=LocalModel(path=f"~/{tmp_path.name}"),
-                out=Where(outputs=True))
+                out=OutputOptions(outputs=True))
     with pytest.raises(UsageError, match="tokenizer"):
-        asyncio.run(meet(plan, registry.make_local(plan.target), lambda note: None))
+        asyncio.run(connect(plan, registry.make_local(plan.target), lambda note: None))
     assert not list(homes.iterdir())
 
 
@@ -157,7 +157,7 @@ def test_the_first_request_is_like_those_of_the_run(file: Path, images: str, kin
     plan = Plan(Target(f"{file}:Asked", body={"top_k": 3, "min_p": None}),
                 workload=Workload(images=images, images_per_request=2))
     with pytest.raises(UsageError) as caught:
-        asyncio.run(meet(plan, registry.make_local(plan.target), lambda note: None))
+        asyncio.run(connect(plan, registry.make_local(plan.target), lambda note: None))
     assert f"a first request failed: ValueError: {file}:" in str(caught.value)
     assert f"asked for {kinds} 4 {{'top_k': 3}}" in str(caught.value)
 

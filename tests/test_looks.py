@@ -14,8 +14,8 @@ from loadgen.plan import SECOND, Duration, Load
 from loadgen.recorder.batch import Batch
 from loadgen.recorder.looks import cut, intervals, looks_of, recorded
 from loadgen.run.phases import Phases
-from loadgen.run.sequential import Looking
-from loadgen.run.setup import chart
+from loadgen.run.sequential import SequentialStop
+from loadgen.run.setup import make_schedule
 from loadgen.schedule import look_counts, plan_offsets
 from loadgen.stats.estimation import look_confidence, order_statistic_ranks
 from loadgen.stats.histogram import Histogram
@@ -77,11 +77,12 @@ def test_each_look_has_its_exact_rate_and_the_first_is_the_run_without(n: int, r
 
 
 def test_a_course_knows_its_looks() -> None:
-    course = chart(Load(rate=10, duration=Duration(2 * SECOND), max_duration=Duration(9 * SECOND), warmup=Duration(0)))
+    course = make_schedule(Load(rate=10, duration=Duration(2 * SECOND), max_duration=Duration(9 * SECOND),
+                                warmup=Duration(0)))
     assert [(look.window.length, look.window.count, look.last - course.first) for look in course.looks] == [
         (2 * S, 20, 20), (4 * S, 40, 40), (8 * S, 80, 80)]
     assert course.window == course.looks[-1].window
-    assert chart(Load(rate=10, duration=Duration(2 * SECOND))).looks == ()
+    assert make_schedule(Load(rate=10, duration=Duration(2 * SECOND))).looks == ()
     assert course.describe(Load(rate=10), course.looks[0].last)["count"] == 20
 
 
@@ -107,7 +108,7 @@ class Course:
         self.looks = looks_of(window, 0, [count // 4, count // 2, count])
         self.record = {**plan_of(100, ["ttft.p50<1s"], precision=precision), "resolved": {}}
         self.record["load"]["connections"] = "reuse"
-        self.looking = Looking(self.looks, self.phases, self.record, lambda: iter(self.rows))
+        self.looking = SequentialStop(self.looks, self.phases, self.record, lambda: iter(self.rows))
 
 
 def test_a_run_ends_at_the_first_look_that_is_precise() -> None:

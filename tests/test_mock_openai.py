@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from loadgen.mock.dialects.interface import RefusedError
-from loadgen.mock.dialects.openai import OpenAI
+from loadgen.mock.dialects.interface import RequestRefusedError
+from loadgen.mock.dialects.openai import OpenAIDialect
 from loadgen.mock.http import LAST_CHUNK
 
 CHAT = "/v1/chat/completions"
@@ -32,7 +32,7 @@ def events(data: bytes) -> list[Any]:
 
 
 def stream(path: str, tokens: int, per_event: int = 1, **fields: Any) -> list[Any]:
-    dialect = OpenAI("m", 128, per_event)
+    dialect = OpenAIDialect("m", 128, per_event)
     answer = dialect.answer(dialect.read(path, body(path, **fields)), 7, tokens)
     count = -(-tokens // per_event)
     parts = [answer.opening(), *map(answer.event, range(count - 1)), answer.ending(count - 1, "length")]
@@ -91,7 +91,7 @@ def test_several_tokens_an_event() -> None:
 
 @pytest.mark.parametrize("path", [CHAT, TEXT])
 def test_an_answer_in_one_piece(path: str) -> None:
-    dialect = OpenAI("m", 128)
+    dialect = OpenAIDialect("m", 128)
     whole = json.loads(dialect.answer(dialect.read(path, body(path, return_token_ids=True)), 1, 6).whole("stop", 6))
     choice = whole["choices"][0]
     assert choice["finish_reason"] == "stop"
@@ -101,7 +101,7 @@ def test_an_answer_in_one_piece(path: str) -> None:
 
 
 def test_ends_that_are_none() -> None:
-    dialect = OpenAI("m", 128)
+    dialect = OpenAIDialect("m", 128)
     answer = dialect.answer(dialect.read(TEXT, body(TEXT, stream_options={"include_usage": True})), 1, 2)
     assert events(answer.trailing_off(1))[-1]["choices"][0]["finish_reason"] is None
     empty = events(answer.ending(-1, "stop"))
@@ -117,20 +117,21 @@ def test_ends_that_are_none() -> None:
     [("a b c", 3), ([5, 6], 2), ([[5, 6, 7]], 3), (["a b"], 2)],
 )
 def test_prompts_of_completions_are_counted(prompt: object, count: int) -> None:
-    assert OpenAI("m", 1).read(TEXT, json.dumps({"prompt": prompt}).encode()).prompt_tokens == count
+    assert OpenAIDialect("m", 1).read(TEXT, json.dumps({"prompt": prompt}).encode()).prompt_tokens == count
 
 
 def test_parts_of_chat_messages_are_counted() -> None:
     parts = [{"type": "text", "text": "a b"}, {"type": "image_url", "image_url": {"url": "data:"}}]
     asked = {"messages": [{"role": "user", "content": parts}, {"role": "user", "content": "c"}]}
-    assert OpenAI("m", 1).read(CHAT, json.dumps(asked).encode()).prompt_tokens == 3
+    assert OpenAIDialect("m", 1).read(CHAT, json.dumps(asked).encode()).prompt_tokens == 3
 
 
 def test_what_is_asked_is_understood() -> None:
-    ask = OpenAI("m", 9).read(TEXT, body(TEXT, max_tokens=4, min_tokens=2, ignore_eos=True, user="me", model="m"))
+    ask = OpenAIDialect("m", 9).read(TEXT, body(TEXT, max_tokens=4, min_tokens=2, ignore_eos=True, user="me",
+                                                model="m"))
     assert (ask.output_tokens, ask.least_tokens, ask.ignore_eos, ask.tag, ask.stream) == (4, 2, True, "me", True)
-    assert OpenAI("m", 9).read(TEXT, body(TEXT)).output_tokens == 9
-    assert OpenAI("m", 9).read(CHAT, body(CHAT, max_completion_tokens=5)).output_tokens == 5
+    assert OpenAIDialect("m", 9).read(TEXT, body(TEXT)).output_tokens == 9
+    assert OpenAIDialect("m", 9).read(CHAT, body(CHAT, max_completion_tokens=5)).output_tokens == 5
 
 
 @pytest.mark.parametrize(
@@ -151,14 +152,14 @@ def test_what_is_asked_is_understood() -> None:
     ],
 )
 def test_bad_requests_are_refused(path: str, sent: bytes, status: int) -> None:
-    with pytest.raises(RefusedError) as caught:
-        OpenAI("m", 8, max_model_len=100, reject=["top_k"]).read(path, sent)
+    with pytest.raises(RequestRefusedError) as caught:
+        OpenAIDialect("m", 8, max_model_len=100, reject=["top_k"]).read(path, sent)
     assert caught.value.status == status
     assert json.loads(caught.value.body)["error"]["code"] == status
 
 
 def test_the_model_list() -> None:
-    listed = OpenAI("m", 8, max_model_len=100).look_up("/v1/models")
+    listed = OpenAIDialect("m", 8, max_model_len=100).look_up("/v1/models")
     assert listed is not None
     assert json.loads(listed)["data"][0] | {"id": "m", "max_model_len": 100} == json.loads(listed)["data"][0]
-    assert OpenAI("m", 8).look_up("/elsewhere") is None
+    assert OpenAIDialect("m", 8).look_up("/elsewhere") is None

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.mock.pacing import TABLE, Delay, Pacer
+from loadgen.mock.delays import TABLE, Delay
+from loadgen.mock.pacing import TokenPacer
 from loadgen.types import UsageError
 
 MS = 1_000_000
@@ -20,8 +21,8 @@ def stream(number: int = 1, arrival: int = 0, prompt_tokens: int = 0, silent: in
     return SimpleNamespace(record=record, delay=delay, silent=silent, gone=False, running=False)
 
 
-def pacer(ttft: str = "50ms", per_token: int = 0, itl: str = "10ms", per_stream: int = 0, slots: int = 0) -> Pacer:
-    return Pacer(Delay(ttft), per_token, Delay(itl), per_stream, slots)
+def pacer(ttft: str = "50ms", per_token: int = 0, itl: str = "10ms", per_stream: int = 0, slots: int = 0) -> TokenPacer:
+    return TokenPacer(Delay(ttft), per_token, Delay(itl), per_stream, slots)
 
 
 def test_a_duration_is_constant() -> None:
@@ -53,7 +54,7 @@ def test_the_seed_decides_the_order_and_nothing_else() -> None:
 
 @given(st.integers(0, 10**9), st.integers(0, 10**6))
 def test_delays_are_never_negative(number: int, position: int) -> None:
-    paced = Pacer(Delay("0"), 0, WIDE, 0, 0)
+    paced = TokenPacer(Delay("0"), 0, WIDE, 0, 0)
     assert paced.gap(number, position) >= 0
 
 

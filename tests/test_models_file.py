@@ -11,7 +11,7 @@ import pytest
 
 from loadgen.backends import aisbench, registry
 from loadgen.config import models_file
-from loadgen.config.models_file import Model
+from loadgen.config.models_file import ModelEntry
 from loadgen.mock.process import MockProcess
 from loadgen.plan import SECOND, Load, Plan
 from loadgen.types import Output, Request, UsageError
@@ -86,7 +86,7 @@ models = [dict(attr="service", type=MyCustomAPI, abbr="custom", stream=True, gen
 """
 
 
-def load(path: Path, text: str) -> list[Model]:
+def load(path: Path, text: str) -> list[ModelEntry]:
     path.write_text(text)
     return models_file.load(path)
 

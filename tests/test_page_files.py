@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.cli import main
-from loadgen.cli.page import Stopped, add_file, add_page, stoppable
+from loadgen.cli.page import PageInterrupted, add_file, add_page, stoppable
 from loadgen.mock.process import MockProcess
 from loadgen.recorder.batch import Batch
 from loadgen.run_files import RunReader, arrow
@@ -155,10 +155,10 @@ def test_ctrl_c_while_a_file_is_added_is_a_warning(capsys: pytest.CaptureFixture
 
 def test_ctrl_c_while_a_page_is_made_is_no_keyboard_interrupt() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(Stopped), stoppable():
+    with pytest.raises(PageInterrupted), stoppable():
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
-    assert not issubclass(Stopped, KeyboardInterrupt | Exception)
+    assert not issubclass(PageInterrupted, KeyboardInterrupt | Exception)
 
 
 def test_the_page_of_a_run_shows_the_verdict_that_was_printed(tmp_path: Path) -> None:

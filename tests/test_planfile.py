@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.config import plan_file
-from loadgen.plan import Duration, Judgement, Load, LocalModel, Plan, Target, Timeouts, Tls, Where, Workload
+from loadgen.plan import Criteria, Duration, Load, LocalModel, OutputOptions, Plan, Target, Timeouts, Tls, Workload
 from loadgen.redact import secrets_of
 from loadgen.types import UsageError
 
@@ -43,7 +43,7 @@ def sections(kind: type) -> st.SearchStrategy[Any]:
 
 
 plans = st.builds(Plan, sections(Target), sections(LocalModel), sections(Load), sections(Workload),
-                  sections(Timeouts), sections(Tls), sections(Judgement), sections(Where))
+                  sections(Timeouts), sections(Tls), sections(Criteria), sections(OutputOptions))
 
 
 @given(plans)
@@ -132,8 +132,8 @@ def test_the_plan_of_a_run_does_not_write_over_that_run(tmp_path: Path) -> None:
     plan = plan_file.override(GOOD, {"out.dir": "here", "out.outputs": True})
     (tmp_path / "plan.json").write_text(json.dumps({"schema": 1, **plan_file.to_dict(plan), "resolved": {}}))
     (tmp_path / "mine.json").write_text(json.dumps(plan_file.to_dict(plan)))
-    assert plan_file.load(tmp_path).out == Where("", True)
-    assert plan_file.load(tmp_path / "mine.json").out == Where("here", True)
+    assert plan_file.load(tmp_path).out == OutputOptions("", True)
+    assert plan_file.load(tmp_path / "mine.json").out == OutputOptions("here", True)
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [

@@ -35,12 +35,12 @@ def test_the_warmup_is_a_tenth_of_the_window_within_limits(load: Load, expected:
 
 
 def test_open_loop_has_a_schedule_with_a_tail_for_the_cooldown() -> None:
-    course = setup.chart(Load(rate=10, requests=50, warmup=seconds(2), drain=seconds(3)))
+    course = setup.make_schedule(Load(rate=10, requests=50, warmup=seconds(2), drain=seconds(3)))
     assert course.offsets is not None
     assert (course.first, course.last) == (20, 70)
     assert course.window == Window(2 * SECOND, 5 * SECOND, 50)
     assert len(course.offsets) > 70
-    without = setup.chart(Load(rate=10, requests=50, warmup=seconds(2), cooldown=False))
+    without = setup.make_schedule(Load(rate=10, requests=50, warmup=seconds(2), cooldown=False))
     assert without.offsets is not None
     assert len(without.offsets) == 70
     assert (without.offsets == course.offsets[:70]).all()
@@ -48,17 +48,17 @@ def test_open_loop_has_a_schedule_with_a_tail_for_the_cooldown() -> None:
 
 
 def test_closed_loop_has_a_window_and_no_schedule() -> None:
-    assert setup.chart(Load(concurrency=2, requests=9)) == setup.Course(Window(SECOND, ABSENT, 9))
-    by_time = setup.chart(Load(concurrency=2, duration=seconds(20)))
-    assert by_time == setup.Course(Window(2 * SECOND, 20 * SECOND, ABSENT))
+    assert setup.make_schedule(Load(concurrency=2, requests=9)) == setup.RunSchedule(Window(SECOND, ABSENT, 9))
+    by_time = setup.make_schedule(Load(concurrency=2, duration=seconds(20)))
+    assert by_time == setup.RunSchedule(Window(2 * SECOND, 20 * SECOND, ABSENT))
 
 
-def calls(load: Load, **options: object) -> tuple[setup.Calls, list[tuple[int, Request]], list[tuple[int, str]]]:
+def calls(load: Load, **options: object) -> tuple[setup.CallSource, list[tuple[int, Request]], list[tuple[int, str]]]:
     noted: list[tuple[int, Request]] = []
     rejected: list[tuple[int, str]] = []
     source = workload.make(Workload(input_tokens="8", output_tokens="4"), 1)
     backend = options.pop("backend", None) or OpenAI(model="m", url="http://127.0.0.1:1")
-    made = setup.Calls(setup.chart(load), source, backend, (ADDRESS, ADDRESS),  # type: ignore[arg-type]
+    made = setup.CallSource(setup.make_schedule(load), source, backend, (ADDRESS, ADDRESS),  # type: ignore[arg-type]
                          lambda index, request: noted.append((index, request)),
                          lambda index, due, error: rejected.append((index, str(error))))
     return made, noted, rejected

@@ -13,13 +13,13 @@ from loadgen.recorder.bins import Bins
 from loadgen.recorder.formulas import MOST_IN_AN_EVENT, Tokens, measure, spread
 from loadgen.slo import expand
 from loadgen.stats.histogram import Histogram
-from loadgen.types import ABSENT, CENSORED, COOLDOWN, MEASURED, WARMUP, ClockSample, Health, Row, Window
+from loadgen.types import ABSENT, CENSORED, COOLDOWN, MEASURED, WARMUP, ClockSample, Health, RequestRow, Window
 from tests.made_runs import MS, S, recorded, row, run_of, window_of
 
 WINDOW = Window(0, 10 * S, 1)
 
 
-def fold(*rows: Row, window: Window = WINDOW, slo: tuple[str, ...] = ()) -> Recorder:
+def fold(*rows: RequestRow, window: Window = WINDOW, slo: tuple[str, ...] = ()) -> Recorder:
     recorder = Recorder(window, expand(slo))
     recorder.fold(Batch.of(rows))
     return recorder
@@ -53,7 +53,7 @@ def test_a_chunk_of_several_tokens_shares_its_gap() -> None:
 
 
 @pytest.mark.parametrize("one", [row(tokens=1), row(tokens=1, token_count=[5], output_tokens=5)])
-def test_tpot_is_absent_and_not_zero_without_a_second_instant(one: Row) -> None:
+def test_tpot_is_absent_and_not_zero_without_a_second_instant(one: RequestRow) -> None:
     recorder = fold(one)
     assert [recorder.metrics[name].count for name in ("tpot", "itl", "max_gap", "ttft")] == [0, 0, 0, 1]
 

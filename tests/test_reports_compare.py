@@ -15,7 +15,7 @@ from rich.cells import cell_len
 
 import comparison_samples as samples
 from inert import HOSTILE, assert_inert
-from loadgen.outcomes.comparison import Comparison, Estimate, Side
+from loadgen.outcomes.comparison import Comparison, Interval, Side
 from loadgen.reports.compared import cells_of, percent
 from loadgen.reports.export import compare_markdown
 from loadgen.reports.text import compare_text
@@ -91,7 +91,7 @@ def test_a_significant_change_within_the_tolerance_is_shown_as_such() -> None:
 
 def test_rates_and_numbers_without_any_ratio_have_their_cells() -> None:
     rate = replace(samples.ROWS[0], metric="output_tokens", statistic="", unit="per_second", p_adjusted=1e-5,
-                   base=Estimate(1276.0, 1270.0, 1280.0, 0.9), new=Estimate(None), ratio=None, gated=True)
+                   base=Interval(1276.0, 1270.0, 1280.0, 0.9), new=Interval(None), ratio=None, gated=True)
     assert cells_of(rate, False, 0.05)[:3] == ("output_tokens*", "1,276/s", "[1,270, 1,280]")
     assert cells_of(rate, False, 0.05)[3:8] == ("-", "", "?", "", "<0.001")
 

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 
 import sweep_samples as samples
 from inert import HOSTILE, assert_inert
-from loadgen.capacity import UNJUDGED, Answer, Sweep
+from loadgen.capacity import UNJUDGED, SearchResult, Sweep
 from loadgen.capacity.repetitions import across
 from loadgen.reports import sweep_words
 from loadgen.reports.export import sweep_markdown
@@ -65,12 +65,12 @@ def test_no_answer_has_its_reason_and_a_stop_its_command() -> None:
      "at least 41 requests/s, 95 % (the client is the limit)"),
     (replace(ANSWER, axis="concurrency", low=8.0, high=9.0), "between 8 and 9 requests at a time, 95 %"),
     (replace(ANSWER, coordinates={"input_tokens": "512"}), "input_tokens 512: between 41 and 43.5 requests/s, 95 %"),
-    (Answer("goodput", "rate", {}, 38.0, 44.0, 41.0), "41 requests/s; looked at beside it: 38 and 44"),
-    (Answer("max-rate", "rate", {}, None, 1.0, None, 0.95, "missed"), "no load passes: missed"),
-    (Answer("max-rate", "rate", {}, None, 1.0, None, 0.0, "stopped"), "no answer: stopped"),
-    (Answer("max-rate", "rate", reason="lag"), "no answer: lag"),
+    (SearchResult("goodput", "rate", {}, 38.0, 44.0, 41.0), "41 requests/s; looked at beside it: 38 and 44"),
+    (SearchResult("max-rate", "rate", {}, None, 1.0, None, 0.95, "missed"), "no load passes: missed"),
+    (SearchResult("max-rate", "rate", {}, None, 1.0, None, 0.0, "stopped"), "no answer: stopped"),
+    (SearchResult("max-rate", "rate", reason="lag"), "no answer: lag"),
 ])
-def test_answers_in_words(one: Answer, words: str) -> None:
+def test_answers_in_words(one: SearchResult, words: str) -> None:
     assert sweep_words.answer(one) == words
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 import report_samples as samples
-from loadgen.outcomes.report import Check, Gate, MetricSummary, Report
+from loadgen.outcomes.report import Check, MetricSummary, Report, SloResult
 from loadgen.reports.text import colour, run_text
 from loadgen.reports.text.table import table
 
@@ -54,7 +54,7 @@ def test_no_text_of_a_server_reaches_the_terminal_as_a_command(evil: str, width:
         requests={**samples.valid.requests, "failures": {"in_band": 1}, "types": {"in_band": {evil: 1}},
                   "examples": {"in_band": evil}},
         plan={**samples.PLAN, "resolved": {"model": evil}},
-        verdict=replace(samples.invalid.verdict, notes=(evil,), gates=(Gate(evil, True, 1, 2),),
+        verdict=replace(samples.invalid.verdict, notes=(evil,), gates=(SloResult(evil, True, 1, 2),),
                         checks=(Check(evil, False, evil, evil, "", evil),)))
     out = run_text.render(report, width, FILES)
     assert not [c for c in out if unicodedata.category(c)[0] == "C" and c != "\n"]
@@ -89,8 +89,9 @@ def test_an_interval_over_two_units_names_both() -> None:
 def test_a_gated_metric_and_a_server_time_get_a_line_of_their_own() -> None:
     metrics = {**samples.METRICS, "max_gap": samples.METRICS["ttft"], "server_queue": samples.METRICS["ttft"],
                "output_tokens": MetricSummary("count", 5, 1, 2, 1.5, {"p50": 1})}
-    verdict = replace(samples.valid.verdict, gates=(Gate("max_gap.p99<1s", True, 1, 2), Gate("errors<1%", True, 0, 0),
-                                                    Gate("output_tokens.p50>1", True, 1, 2, "count")))
+    verdict = replace(samples.valid.verdict, gates=(SloResult("max_gap.p99<1s", True, 1, 2), SloResult("errors<1%",
+                                                                                                       True, 0, 0),
+                                                    SloResult("output_tokens.p50>1", True, 1, 2, "count")))
     shown = lines(replace(samples.valid, metrics=metrics, verdict=verdict))
     assert {"max_gap", "server_queue"} <= set(shown)
     assert "output_tokens" not in shown

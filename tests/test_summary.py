@@ -16,7 +16,7 @@ from loadgen.recorder.batch import Batch
 from loadgen.recorder.estimate import percentile, rate, share
 from loadgen.slo import expand
 from loadgen.summary import build
-from loadgen.types import ABSENT, CENSORED, COOLDOWN, MEASURED, WARMUP, Row, Window
+from loadgen.types import ABSENT, CENSORED, COOLDOWN, MEASURED, WARMUP, RequestRow, Window
 from tests.made_runs import MS, S, plan_of, recorded, report_of, row, run_of, window_of
 
 ROWS = run_of(50, 6 * S, warmup=1 * S, tail=1 * S)
@@ -64,7 +64,7 @@ def test_no_objective_brings_a_number_that_json_does_not_have() -> None:
             json.dumps(report.to_json(), allow_nan=False)
 
 
-def outcomes() -> st.SearchStrategy[list[Row]]:
+def outcomes() -> st.SearchStrategy[list[RequestRow]]:
     kinds = st.sampled_from(["", "", "http_5xx", "truncated", CENSORED])
     phases = st.sampled_from([WARMUP, MEASURED, COOLDOWN])
     one = st.builds(lambda i, kind, phase: row(i, due=i * MS, failure=kind, phase=phase), st.integers(0, 900), kinds,
@@ -73,7 +73,7 @@ def outcomes() -> st.SearchStrategy[list[Row]]:
 
 
 @given(outcomes())
-def test_every_offered_request_is_a_success_a_failure_or_censored(rows: list[Row]) -> None:
+def test_every_offered_request_is_a_success_a_failure_or_censored(rows: list[RequestRow]) -> None:
     requests = report_of(rows, Window(0, S)).requests
     for part in (requests, requests["warmup"], requests["cooldown"]):
         assert part["succeeded"] + part["failed"] + part["censored"] == part["offered"]
@@ -164,7 +164,7 @@ def test_a_run_in_which_all_failed_says_so() -> None:
     (run_of(50, 20 * S, slots=8), "correlation"),
     ([row(i, due=i * 100 * MS, ttft=900 * MS if i < 60 else 50 * MS) for i in range(200)], "--warmup 6s"),
 ])
-def test_notes_say_what_numbers_dont(rows: list[Row], words: str) -> None:
+def test_notes_say_what_numbers_dont(rows: list[RequestRow], words: str) -> None:
     notes = report_of(rows, Window(2 * S, 18 * S)).verdict.notes if "warmup" in words else report_of(
         rows, Window(0, 20 * S)).verdict.notes
     assert any(words in note for note in notes), notes

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from loadgen.capacity import Sweep
-from loadgen.plan import SECOND, Duration, Judgement, Load, Plan, Target
+from loadgen.plan import SECOND, Criteria, Duration, Load, Plan, Target
 from loadgen.sweep.cells import name_of, seed_of, wanted
 from loadgen.sweep.parse_spec import spec_of
 from loadgen.sweep.spec import Spec, differences, read
 from loadgen.types import UsageError
 
 PLAN = Plan(target=Target(url=("http://host:8000",)), load=Load(duration=Duration(10 * SECOND)),
-            judgement=Judgement(slo=("ttft.p99<500ms",)))
+            judgement=Criteria(slo=("ttft.p99<500ms",)))
 BARE = replace(PLAN, load=Load())
 
 
@@ -119,11 +119,11 @@ def test_contradictions_are_refused(goal: str, axes: dict[str, str | list[str]],
 
 
 def test_a_search_needs_objectives_that_a_larger_load_can_miss() -> None:
-    bare = replace(PLAN, judgement=Judgement())
+    bare = replace(PLAN, judgement=Criteria())
     assert "needs an objective" in refusal(bare, "max-rate")
     assert "needs an objective" in refusal(bare, "goodput")
     assert ask(bare, "knee").goal == "knee"
-    rate = replace(PLAN, judgement=Judgement(slo=("goodput>9",)))
+    rate = replace(PLAN, judgement=Criteria(slo=("goodput>9",)))
     assert "missed where the load is small" in refusal(rate, "max-rate")
     assert "goodput counts requests" in refusal(rate, "goodput")
 

@@ -17,16 +17,16 @@ import pytest
 import trustme
 
 from loadgen.plan import Plan, Target, Tls
-from loadgen.run.subprocess import heeding
+from loadgen.run.subprocess import forward_signals
 from loadgen.sweep.hooks import gone, prepare
 from loadgen.sweep.parse_spec import spec_of
-from loadgen.sweep.spec import Settings
+from loadgen.sweep.spec import SweepSettings
 from loadgen.types import UsageError
 from loopback import read_request, serve
 from stored_cells import PLAN
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-RESETTING = Settings(reset_cache=True)
+RESETTING = SweepSettings(reset_cache=True)
 
 
 def at(url: str, **changes: object) -> Plan:
@@ -94,8 +94,8 @@ def test_a_cache_that_nobody_can_be_asked_to_reset_is_refused(target: Target, wo
 
 def test_a_command_that_ctrl_c_has_ended_is_no_failure_of_its_own(tmp_path: Path) -> None:
     heard: list[int] = []
-    settings = Settings(between=f"kill -INT {os.getpid()} $$")
-    with heeding(heard.append):
+    settings = SweepSettings(between=f"kill -INT {os.getpid()} $$")
+    with forward_signals(heard.append):
         prepare(at("http://a"), settings, True, lambda: bool(heard))
     assert heard == [signal.SIGINT]
     with pytest.raises(UsageError, match="--between ended with exit code"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.capacity import FAILS, PASSES, Cell, Sweep
+from loadgen.capacity import FAILS, PASSES, Sweep, SweepCell
 from loadgen.sweep.parse_spec import spec_of
 from loadgen.sweep.spec import Spec
 from loadgen.types import UsageError
@@ -56,7 +56,7 @@ def test_abort_on_fail_ends_a_grid_with_its_first_cell_that_fails(tmp_path: Path
 def test_two_sweeps_are_not_in_one_directory(tmp_path: Path) -> None:
     said: list[str] = []
 
-    def again(cell: Cell) -> None:
+    def again(cell: SweepCell) -> None:
         with pytest.raises(UsageError, match="another sweep is running in"):
             campaign_over(grid(), tmp_path)
         said.append("refused")

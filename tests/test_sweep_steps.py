@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.capacity import FAILS, PASSES, UNJUDGED, Answer, Cell
+from loadgen.capacity import FAILS, PASSES, UNJUDGED, SearchResult, SweepCell
 from loadgen.capacity.trial import CLIENT, SETUP, SHORT, Seen
 from loadgen.plan import SECOND, Duration, Load, Plan, Target
 from loadgen.sweep.parse_spec import spec_of
@@ -27,8 +27,8 @@ class MadeUp:
     spec: Spec = field(default_factory=lambda: spec_of(
         Plan(target=Target(url=("http://host:8000",)), load=Load(duration=Duration(10 * SECOND))), {"rate": ["2"]},
         "knee"))
-    cells: list[Cell] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
+    cells: list[SweepCell] = field(default_factory=list)
+    answers: list[SearchResult] = field(default_factory=list)
     asked: list[tuple[float, int, int, tuple[str, ...]]] = field(default_factory=list)
 
     def cell(self, at: Mapping[str, Any], attempt: int = 0, stretch: int = 1, plan: Plan | None = None) -> Seen:

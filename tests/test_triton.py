@@ -13,20 +13,20 @@ from tritonclient.grpc import service_pb2 as messages
 from loadgen.backends.triton import infer
 from loadgen.backends.triton.backend import Triton
 from loadgen.backends.triton.inputs import Inputs, value_of
-from loadgen.backends.triton.tensors import Model, Tensor, unpack_texts
+from loadgen.backends.triton.tensors import Tensor, TensorModel, unpack_texts
 from loadgen.types import Call, Request, UsageError
 from tests.test_triton_captures import told
 
 PROMPT = Request(7, prompt="über", max_output_tokens=5)
 
 
-def model_with(*inputs: str, decoupled: bool = True, output: str = "text_output", batches: bool = False) -> Model:
+def model_with(*inputs: str, decoupled: bool = True, output: str = "text_output", batches: bool = False) -> TensorModel:
     """A model whose inputs are written "name DATATYPE dims", optional with a "?" at the end."""
     found = {}
     for text in inputs:
         name, datatype, dims = text.removesuffix("?").split()
         found[name] = Tensor(name, datatype, tuple(map(int, dims.split(","))), text.endswith("?"))
-    return Model("m", "1", found, {output: Tensor(output, "BYTES", (-1,))}, decoupled, batches)
+    return TensorModel("m", "1", found, {output: Tensor(output, "BYTES", (-1,))}, decoupled, batches)
 
 
 TRTLLM = model_with("text_input BYTES -1,1", "max_tokens INT32 -1,1", "min_length INT32 -1,1?", "stream BOOL -1,1?",
@@ -34,7 +34,7 @@ TRTLLM = model_with("text_input BYTES -1,1", "max_tokens INT32 -1,1", "min_lengt
 PLAIN = model_with("text_input BYTES 1", "stream BOOL 1")
 
 
-def backend_for(model: Model | None, endpoint: str = "grpc", **options: Any) -> Triton:
+def backend_for(model: TensorModel | None, endpoint: str = "grpc", **options: Any) -> Triton:
     backend = Triton(model="m", url="http://server:8000", endpoint=endpoint, **options)
     backend.known = model
     return backend

@@ -9,7 +9,7 @@ import msgspec
 from tritonclient.grpc import service_pb2 as messages
 
 from loadgen.backends.triton import grpc, infer
-from loadgen.backends.triton.tensors import Model
+from loadgen.backends.triton.tensors import TensorModel
 from loadgen.protocols.grpc.request import frame
 from loadgen.types import ABSENT, Failure, Request, Timeline, TokenEvents
 from tests.test_triton import PLAIN, PROMPT, backend_for, model_with
@@ -38,13 +38,13 @@ def packed(text: str) -> bytes:
     return struct.pack("<I", len(text.encode())) + text.encode()
 
 
-def decode(payload: bytes, model: Model | None = PLAIN, **more: Any) -> TokenEvents:
+def decode(payload: bytes, model: TensorModel | None = PLAIN, **more: Any) -> TokenEvents:
     settings: dict[str, Any] = {"status": 200, "complete": True, "headers": b"grpc-status: 0\r\n"}
     backend = backend_for(model, stream=model is None or model.decoupled)
     return backend.decode(Timeline(0, payload=payload, **(settings | more)), PROMPT)
 
 
-def kind_of(payload: bytes, model: Model | None = PLAIN, **more: Any) -> str:
+def kind_of(payload: bytes, model: TensorModel | None = PLAIN, **more: Any) -> str:
     failure = decode(payload, model, **more).failure
     return failure.kind if failure else ""
 

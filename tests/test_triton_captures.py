@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from loadgen.backends.triton.backend import Triton
-from loadgen.backends.triton.tensors import Model, model_of
+from loadgen.backends.triton.tensors import TensorModel, model_of
 from loadgen.types import ABSENT, TokenEvents
 from tests.replay import ASKED, capture, timeline_of
 
@@ -21,14 +21,14 @@ STREAMS = {
 }
 
 
-def told(name: str) -> Model:
+def told(name: str) -> TensorModel:
     """The model of a captured metadata and configuration."""
     metadata, config = (capture(f"{name}_{part}.raw").rpartition(b"\r\n\r\n")[2] for part in ("metadata", "config"))
     return model_of(msgspec.json.decode(metadata), msgspec.json.decode(config))
 
 
 def decode(raw: bytes, step: int | None = None, *, stream: bool = True, complete: bool | None = None,
-           known: Model | None = None) -> TokenEvents:
+           known: TensorModel | None = None) -> TokenEvents:
     backend = Triton(model="llm", url="http://server:8000", stream=stream, endpoint="generate")
     backend.known = known
     return backend.decode(timeline_of(raw, step, complete=complete), ASKED)

@@ -11,8 +11,8 @@ import pytest
 from loadgen.backends.triton.backend import Triton
 from loadgen.outcomes.report import Report, Verdict
 from loadgen.preflight import triton, triton_statistics
-from loadgen.preflight.http import Answer
-from loadgen.preflight.triton_api import HttpPlane, RefusedError
+from loadgen.preflight.http import HttpAnswer
+from loadgen.preflight.triton_api import HttpPlane, TritonRefusedError
 from loadgen.protocols.http.address import Address
 from loadgen.reports.text.server import server as server_lines
 from loadgen.types import Call, UsageError
@@ -26,7 +26,8 @@ ADDRESS = Address(2, ("127.0.0.1", 8000), "127.0.0.1:8000")
 class FakePlane:
     """A server whose statistics are given one after the other, the last for good."""
 
-    def __init__(self, *answers: list[Mapping[str, Any]] | RefusedError, models: tuple[str, ...] = ("llm",)) -> None:
+    def __init__(self, *answers: list[Mapping[str, Any]] | TritonRefusedError, models: tuple[str, ...] = ("llm",
+                                                                                                          )) -> None:
         self.answers = list(answers)
         self.models = [{"name": name, "version": "1", "state": "READY"} for name in models]
 
@@ -47,7 +48,7 @@ class FakePlane:
 
     def statistics(self, model: str) -> list[Mapping[str, Any]]:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, RefusedError):
+        if isinstance(answer, TritonRefusedError):
             raise answer
         return answer
 
@@ -62,7 +63,7 @@ def counted(requests: int) -> list[Mapping[str, Any]]:
 def test_what_changed_is_told_once_the_counters_stand_still() -> None:
     plane = FakePlane(counted(3), counted(4), counted(4), counted(10), counted(14), counted(14))
     naps: list[float] = []
-    watch = triton_statistics.Watch([plane], ["llm"], [], "2.51.0", naps.append)
+    watch = triton_statistics.TritonCounters([plane], ["llm"], [], "2.51.0", naps.append)
     watch.start()
     facts = watch.facts()
     assert len(naps) == 4
@@ -73,13 +74,14 @@ def test_what_changed_is_told_once_the_counters_stand_still() -> None:
 
 
 def test_servers_and_versions_are_added_up() -> None:
-    watch = triton_statistics.Watch([FakePlane(STATS), FakePlane([*STATS, *STATS])], ["llm"], [], "", lambda s: None)
+    watch = triton_statistics.TritonCounters([FakePlane(STATS), FakePlane([*STATS, *STATS])], ["llm"], [], "",
+                                             lambda s: None)
     assert watch._statistics()["llm"]["success"] == {"count": 3 * 87, "ns": 3 * 2612116637}
 
 
 def test_a_server_that_is_gone_after_the_run_spoils_nothing() -> None:
-    plane = FakePlane(counted(1), counted(1), RefusedError("grpc_unavailable", "gone"))
-    watch = triton_statistics.Watch([plane], ["llm"], [], "2.51.0", lambda s: None)
+    plane = FakePlane(counted(1), counted(1), TritonRefusedError("grpc_unavailable", "gone"))
+    watch = triton_statistics.TritonCounters([plane], ["llm"], [], "2.51.0", lambda s: None)
     watch.start()
     assert watch.facts()["error"] == "no statistics after the run: gone"
 
@@ -87,7 +89,7 @@ def test_a_server_that_is_gone_after_the_run_spoils_nothing() -> None:
 def test_counters_that_never_stand_still_are_taken_as_they_are() -> None:
     plane = FakePlane(*(counted(number) for number in range(1, 60)))
     naps: list[float] = []
-    watch = triton_statistics.Watch([plane], ["llm"], [], "", naps.append)
+    watch = triton_statistics.TritonCounters([plane], ["llm"], [], "", naps.append)
     watch.start()
     assert len(naps) < 50
 
@@ -153,8 +155,8 @@ def test_the_parts_of_an_ensemble() -> None:
 
 
 def plane(status: int, body: bytes) -> HttpPlane:
-    def ask(address: Address, call: Call, timeout: float) -> Answer:
-        return Answer(status, (), body)
+    def ask(address: Address, call: Call, timeout: float) -> HttpAnswer:
+        return HttpAnswer(status, (), body)
     return HttpPlane(ADDRESS, (), ask)
 
 
@@ -163,7 +165,7 @@ def plane(status: int, body: bytes) -> HttpPlane:
     (200, b"[1]", "parse", r"answers with no table: \[1\]"), (503, b"busy", "http_5xx", "busy"),
 ])
 def test_an_answer_that_is_none(status: int, body: bytes, kind: str, words: str) -> None:
-    with pytest.raises(RefusedError, match=words) as refused:
+    with pytest.raises(TritonRefusedError, match=words) as refused:
         plane(status, body).metadata("m")
     assert refused.value.kind == kind
 
@@ -174,9 +176,9 @@ def test_a_model_is_ready_or_not() -> None:
 
 
 def test_a_line_that_is_not_printable_is_not_repeated() -> None:
-    def ask(address: Address, call: Call, timeout: float) -> Answer:
+    def ask(address: Address, call: Call, timeout: float) -> HttpAnswer:
         raise ConnectionError("\x00\x16")
-    with pytest.raises(RefusedError, match=r"^no HTTP answer \(ConnectionError\)$"):
+    with pytest.raises(TritonRefusedError, match=r"^no HTTP answer \(ConnectionError\)$"):
         HttpPlane(ADDRESS, (), ask).server()
 
 

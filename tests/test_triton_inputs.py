@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.backends.triton.inputs import Inputs, made_up, parse_shapes, read_file, value_of
-from loadgen.backends.triton.tensors import NUMPY, Model, Tensor, fit, flat, pack, unpack_texts
+from loadgen.backends.triton.tensors import NUMPY, Tensor, TensorModel, fit, flat, pack, unpack_texts
 from loadgen.types import UsageError
 from loadgen.workload import lengths
 from tests.test_triton import model_with
@@ -117,7 +117,7 @@ def write(path: Path, data: object) -> Path:
     return path
 
 
-def file_of(path: Path, *entries: object, model: Model = IMAGES, shapes: Sequence[str] = ()) -> Inputs:
+def file_of(path: Path, *entries: object, model: TensorModel = IMAGES, shapes: Sequence[str] = ()) -> Inputs:
     return read_file(write(path, {"data": entries}), model, parse_shapes(shapes, model))
 
 

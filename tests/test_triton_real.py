@@ -150,7 +150,7 @@ def test_what_the_model_answered_is_what_it_was_given(server: Triton, tmp_path: 
         plan = replace(plan, workload=replace(plan.workload, input_data=entries(tmp_path, CAT)))
         backend = registry.make(plan.target)
         assert isinstance(backend, triton.Backend)
-        addresses, _, _ = triton.meet(plan, backend, lambda text: None)
+        addresses, _, _ = triton.connect(plan, backend, lambda text: None)
         call = backend.encode(Request(0))
         if endpoint == "grpc":
             answer = bytes(ask(addresses[0], call, Limits()).payload)
@@ -209,7 +209,7 @@ def test_a_unary_call_of_a_decoupled_model_is_explained(server: Triton) -> None:
     plan = Plan(target=Target("triton", (server.grpc,), "llm", probe=False))
     backend = registry.make(plan.target)
     assert isinstance(backend, triton.Backend)
-    addresses, _, _ = triton.meet(plan, backend, lambda text: None)
+    addresses, _, _ = triton.connect(plan, backend, lambda text: None)
     assert backend.known is not None
     backend.known = replace(backend.known, decoupled=False)
     request = Request(0, prompt="a", max_output_tokens=2)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from loadgen.backends.local.tasks import ModelLostError
-from loadgen.backends.local.vllm_requests import Requests, sampling_options
-from loadgen.protocols.local.jobs import Job, Jobs
+from loadgen.backends.local.vllm_requests import EngineRequests, sampling_options
+from loadgen.protocols.local.jobs import Jobs, LocalJob
 from loadgen.types import ABSENT, Failure
 
 MOST = 100
@@ -110,19 +110,19 @@ class FakeEngine:
 
 @dataclass
 class Ended:
-    job: Job
+    job: LocalJob
     reason: str
     failure: Failure | None
 
 
-def prompt_of(job: Job) -> dict[str, Any]:
+def prompt_of(job: LocalJob) -> dict[str, Any]:
     if not job.input:
         raise ValueError("image 2 of the request (cat.png) can't be read")
     return {"prompt_token_ids": job.input}
 
 
-def serve(engine: FakeEngine, *inputs: list[int], limit: int = 4, drop: Callable[[list[Job]], None] | None = None,
-          rendering: bool = False, sampling_of: Callable[[Job], Any] = lambda job: job.limit) -> list[Ended]:
+def serve(engine: FakeEngine, *inputs: list[int], limit: int = 4, drop: Callable[[list[LocalJob]], None] | None = None,
+          rendering: bool = False, sampling_of: Callable[[LocalJob], Any] = lambda job: job.limit) -> list[Ended]:
     """Serve jobs with an engine until all have ended; returns them in the order of their inputs.
 
     `drop` is called with all of them when the engine waits for ever, or, if `rendering`, while it renders a prompt;
@@ -130,19 +130,19 @@ def serve(engine: FakeEngine, *inputs: list[int], limit: int = 4, drop: Callable
     """
     queue, ended = Jobs(), {}
 
-    def note(job: Job, reason: str, failure: Failure | None) -> None:
+    def note(job: LocalJob, reason: str, failure: Failure | None) -> None:
         ended[job.number] = Ended(job, reason, failure)
         if len(ended) == len(inputs):
             queue.close()
 
-    jobs = [Job(number, input, limit, {}, note) for number, input in enumerate(inputs)]
+    jobs = [LocalJob(number, input, limit, {}, note) for number, input in enumerate(inputs)]
     if drop is not None and rendering:
         engine.rendering = lambda: drop(jobs)
     elif drop is not None:
         engine.waiting = lambda: drop(jobs)
     for job in jobs:
         queue.put(job)
-    asyncio.run(Requests(engine, prompt_of, sampling_of, MOST).serve(queue))
+    asyncio.run(EngineRequests(engine, prompt_of, sampling_of, MOST).serve(queue))
     return [ended[number] for number in range(len(inputs))]
 
 
@@ -208,7 +208,7 @@ def test_images_of_a_job_that_was_dropped_while_they_were_rendered_are_forgotten
 
 def test_an_option_that_the_engine_does_not_take_is_told_before_images_are_rendered() -> None:
     """The engine would never get images that were rendered for nothing, and the next request with them would fail."""
-    def refuse(job: Job) -> Any:
+    def refuse(job: LocalJob) -> Any:
         raise ValueError("top_k must be an integer")
 
     engine = FakeEngine({1: [[5]]}, rendering=lambda: rendered.append(True))
@@ -250,20 +250,20 @@ def test_a_dropped_job_is_aborted_while_the_engine_queues_it() -> None:
 
 def test_a_job_that_is_dropped_between_the_queue_and_the_engine_is_never_asked() -> None:
     class Late(Jobs):
-        def take(self, most: int, wait: bool = True) -> list[Job]:
+        def take(self, most: int, wait: bool = True) -> list[LocalJob]:
             found = super().take(most, wait)
             for job in found:
                 job.drop()
             return found
 
-    def note(job: Job, reason: str, failure: Failure | None) -> None:
+    def note(job: LocalJob, reason: str, failure: Failure | None) -> None:
         ended.append(reason)
         jobs.close()
 
     jobs, fresh = Late(), FakeEngine({1: [[5]]})
     ended: list[str] = []
-    jobs.put(Job(0, [1], 4, {}, note))
-    asyncio.run(Requests(fresh, prompt_of, lambda job: job.limit, MOST).serve(jobs))
+    jobs.put(LocalJob(0, [1], 4, {}, note))
+    asyncio.run(EngineRequests(fresh, prompt_of, lambda job: job.limit, MOST).serve(jobs))
     assert fresh.asked == [] and ended == ["dropped"]
 
 
@@ -296,9 +296,9 @@ def test_a_job_whose_prompt_is_still_rendered_when_the_engine_dies_has_no_end_of
     queue, rendering = Jobs(), asyncio.Event()
     ended: list[int] = []
     for number in (1, 2):
-        queue.put(Job(number, [number], 4, {}, lambda job, reason, failure: ended.append(job.number)))
+        queue.put(LocalJob(number, [number], 4, {}, lambda job, reason, failure: ended.append(job.number)))
     with pytest.raises(ModelLostError, match="EngineCore encountered"):
-        asyncio.run(Requests(Dying({}), prompt_of, lambda job: job.limit, MOST).serve(queue))
+        asyncio.run(EngineRequests(Dying({}), prompt_of, lambda job: job.limit, MOST).serve(queue))
     assert ended == []
 
 

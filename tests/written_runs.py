@@ -10,15 +10,16 @@ from loadgen.recorder.batch import Batch
 from loadgen.run_files import RunWriter
 from loadgen.run_files.read_back import read_back
 from loadgen.stats.histogram import Histogram
-from loadgen.summary.run_data import Requests, Result
-from loadgen.types import ClockSample, Health, Row
+from loadgen.summary.run_data import RequestColumns, RunData
+from loadgen.types import ClockSample, Health, RequestRow
 from made_runs import MS, S, run_of, window_of
 
 EPOCH = 1_700_000_000 * S
 
 
-def written(dir: Path, rows: Sequence[Row] | None = None, slo: Sequence[str] = (), name: str = "", rate: float = 50.0,
-            length: int = 5 * S, **target: Any) -> Result:
+def written(dir: Path, rows: Sequence[RequestRow] | None = None, slo: Sequence[str] = (), name: str = "",
+            rate: float = 50.0,
+            length: int = 5 * S, **target: Any) -> RunData:
     """Write the files of a run (5 s at 50/s, unless rows are given) in two or more parts, and read them back."""
     rows = run_of(rate, length) if rows is None else rows
     writer = RunWriter(dir)
@@ -37,7 +38,7 @@ def written(dir: Path, rows: Sequence[Row] | None = None, slo: Sequence[str] = (
         writer.write_rows(Batch.of(part))
         writer.write_health(Health(second * S, 0, cpu=second * 10 * MS, rss=50_000_000, stall=200_000))
         writer.write_health(ClockSample(second * S, EPOCH + second * 50))
-        ttft = Requests.of(Batch.of(part)).metrics["ttft"]
+        ttft = RequestColumns.of(Batch.of(part)).metrics["ttft"]
         histogram = Histogram()
         histogram.record(ttft[ttft >= 0])
         writer.write_interval("ttft", histogram, second * S, (second + 1) * S)

@@ -11,7 +11,7 @@ import msgspec
 
 from loadgen.backends import failures, token_counts
 from loadgen.backends.token_counts import Trace
-from loadgen.protocols.sse import Events
+from loadgen.protocols.sse import SseEvents
 from loadgen.types import Failure, Output, Request, Timeline, TokenEvents
 
 DONE: Final = b"[DONE]"
@@ -21,7 +21,7 @@ Parse = Callable[[dict[str, Any], Output], object]
 Tokenizer = Callable[[str], int]
 
 
-def decode_stream(timeline: Timeline, request: Request, stream: Events, parse: Parse,
+def decode_stream(timeline: Timeline, request: Request, stream: SseEvents, parse: Parse,
                   tokenizer: Tokenizer | None) -> TokenEvents:
     """Decode an answer that came as `stream`, each event of which goes through `parse`."""
     output = _begin(timeline, request)
@@ -75,7 +75,7 @@ def _read_text(timeline: Timeline, payload: bytes, parse: Parse, output: Output,
     return None
 
 
-def _read(stream: Events, parse: Parse, output: Output, trace: Trace) -> Failure | None:
+def _read(stream: SseEvents, parse: Parse, output: Output, trace: Trace) -> Failure | None:
     """Parse event after event up to the end or to the first that can't be, and trace how the output grew."""
     decode = msgspec.json.Decoder().decode
     names, note = stream.names, trace.changes.append

@@ -12,7 +12,7 @@ _NOT_OWN: Final = (str(_PACKAGE), sysconfig.get_path("stdlib"), sysconfig.get_pa
 """Where files are that a user did not write: ours, Python's, installed packages."""
 
 
-def told(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """Tell an exception with the line it came from: in code of the user's own if there is any on the way."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(_NOT_OWN)] or frames
@@ -27,4 +27,4 @@ def reason(error: Exception) -> str:
     """
     frames = traceback.extract_tb(error.__traceback__)
     ours = bool(frames) and frames[-1].filename.startswith(str(_PACKAGE))
-    return str(error) if ours and str(error) else told(error)
+    return str(error) if ours and str(error) else one_line(error)

@@ -131,7 +131,7 @@ class ServiceBackend:
             del body["max_completion_tokens"]
         self.body |= body
 
-    def split_stream(self, payload: bytes) -> sse.Events | None:
+    def split_stream(self, payload: bytes) -> sse.SseEvents | None:
         """Part the body of a streamed answer into events; None if it is one JSON answer and no stream."""
         return None if payload.lstrip()[:1] in (b"{", b"[") else sse.split(payload)
 

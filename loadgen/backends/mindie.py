@@ -10,7 +10,7 @@ from loadgen.backends import dialect, failures, tgi
 from loadgen.backends.cumulative_text import add_text
 from loadgen.backends.dialect import Input, Messages
 from loadgen.backends.openai import OpenAI
-from loadgen.protocols.sse import Events
+from loadgen.protocols.sse import SseEvents
 from loadgen.types import Failure, Output, Request, Timeline, TokenEvents, UsageError
 
 MS: Final = 1_000_000
@@ -68,7 +68,7 @@ class MindIE(OpenAI):
             return {"id": str(uuid.uuid4()), "text_input": prompt}
         return {"inputs": prompt, "stream": self.stream}
 
-    def split_stream(self, payload: bytes) -> Events | None:
+    def split_stream(self, payload: bytes) -> SseEvents | None:
         """Part a stream; at its NUL bytes in the legacy dialect, whose end is that of the message."""
         if self.endpoint != "vllm-legacy" or (b"\0" not in payload and b'"error"' in payload):
             return super().split_stream(payload)
@@ -80,7 +80,7 @@ class MindIE(OpenAI):
         if data and not rest.strip():
             data.append(b"[DONE]")
             ends.append(len(payload))
-        return Events(data, ends, {}, bool(rest.strip()))
+        return SseEvents(data, ends, {}, bool(rest.strip()))
 
     def parse_stream_response(self, data: dict[str, Any], output: Output) -> None:
         if self.endpoint in ("chat", "completions"):

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from loadgen.backends import aisbench
-from loadgen.backends.errors import told
+from loadgen.backends.errors import one_line
 from loadgen.backends.interface import ServiceBackend
 from loadgen.backends.local.answers import Local, check_endpoint
 from loadgen.backends.local.interface import LocalBackend
@@ -147,7 +147,7 @@ def _constructed(made: type[Made], wanted: dict[str, Any], name: str) -> Made:
     except UsageError:
         raise
     except Exception as error:
-        raise UsageError(f"the backend {name} can't be made: {told(error)}") from error
+        raise UsageError(f"the backend {name} can't be made: {one_line(error)}") from error
 
 
 def takes(name: str, argument: str) -> bool:
@@ -187,7 +187,7 @@ def load(path: Path) -> ModuleType:
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
     except Exception as error:
-        raise UsageError(f"{path} can't be run: {told(error)}") from error
+        raise UsageError(f"{path} can't be run: {one_line(error)}") from error
     finally:
         sys.path.remove(str(path.resolve().parent))
     spec.loader_state = source

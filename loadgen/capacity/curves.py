@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from loadgen.capacity.model import Cell, Value
+from loadgen.capacity.model import SweepCell, Value
 
 LOADS: Final = ("rate", "concurrency", "run")
 """Axes along which a curve runs; cells that differ on another one are on different curves."""
 
 
-def curves(cells: Sequence[Cell]) -> dict[str, Any]:
+def curves(cells: Sequence[SweepCell]) -> dict[str, Any]:
     """Return what sweep.json holds under "curves": plain numbers, latencies in ns, rates per second.
 
     `load`: [{coordinates, points: [{cell, load, stable, requests, output_tokens, goodput, ttft_p99, itl_p99}]}], a
@@ -23,22 +23,22 @@ def curves(cells: Sequence[Cell]) -> dict[str, Any]:
     return {"load": found, "pareto": pareto(cells)}
 
 
-def grouped(cells: Iterable[Cell]) -> dict[tuple[tuple[str, Value], ...], list[Cell]]:
+def grouped(cells: Iterable[SweepCell]) -> dict[tuple[tuple[str, Value], ...], list[SweepCell]]:
     """Part cells by where they are on the axes that are no load, in the order in which they come."""
-    groups: dict[tuple[tuple[str, Value], ...], list[Cell]] = {}
+    groups: dict[tuple[tuple[str, Value], ...], list[SweepCell]] = {}
     for cell in cells:
         key = tuple((axis, value) for axis, value in cell.coordinates.items() if axis not in LOADS)
         groups.setdefault(key, []).append(cell)
     return groups
 
 
-def _point(cell: Cell) -> dict[str, Any]:
+def _point(cell: SweepCell) -> dict[str, Any]:
     return {"cell": cell.number, "load": cell.load, "stable": cell.stable, "requests": cell.rates.get("completed"),
             "output_tokens": cell.rates.get("output_tokens"), "goodput": cell.rates.get("goodput"),
             "ttft_p99": cell.percentile("ttft", "p99"), "itl_p99": cell.percentile("itl", "p99")}
 
 
-def pareto(cells: Iterable[Cell]) -> list[dict[str, Any]]:
+def pareto(cells: Iterable[SweepCell]) -> list[dict[str, Any]]:
     """Return the cells with both numbers, by rising tokens per user, and which of them are on the front."""
     points = [(cell.tokens_per_user, cell.rates.get("output_tokens"), cell) for cell in cells]
     known = sorted(((user, total, cell) for user, total, cell in points if user and total is not None),

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Final
 
 from loadgen.capacity.bracket import TRIES
-from loadgen.capacity.model import UNJUDGED, Answer
+from loadgen.capacity.model import UNJUDGED, SearchResult
 from loadgen.capacity.search import Finish, Range, middle, tidy
 from loadgen.capacity.trial import CLIENT, SETUP, SHORT, Probe, Seen, Trial
 
@@ -41,20 +41,21 @@ def next_step(trials: Sequence[Trial], within: Range) -> Probe | Finish:
 
 
 def answer(trials: Sequence[Trial], within: Range, axis: str,
-           coordinates: Mapping[str, float | str] | None = None) -> Answer:
+           coordinates: Mapping[str, float | str] | None = None) -> SearchResult:
     """Give the best load so far and those beside it."""
     known = goodputs(trials)
     step = next_step(trials, within)
     reason = step.reason if isinstance(step, Finish) else "the search was stopped before its end"
     best = max(known, key=lambda load: known[load]) if known else None
     if best is None or known[best] <= 0:
-        return _nothing(trials, within, Answer("goodput", axis, dict(coordinates or {}), None, None, None, 0.0, reason,
+        return _nothing(trials, within, SearchResult("goodput", axis, dict(coordinates or {}), None, None, None, 0.0,
+                                                     reason,
                                                len(trials)))
     low, high = _beside(known, best)
-    return Answer("goodput", axis, dict(coordinates or {}), low, high, best, 0.0, reason, len(trials))
+    return SearchResult("goodput", axis, dict(coordinates or {}), low, high, best, 0.0, reason, len(trials))
 
 
-def _nothing(trials: Sequence[Trial], within: Range, found: Answer) -> Answer:
+def _nothing(trials: Sequence[Trial], within: Range, found: SearchResult) -> SearchResult:
     """Say that no load has a goodput, with `high` the lowest one, if that was seen there too."""
     lowest = min(trials, key=lambda trial: trial.probe.load, default=None)
     if lowest is None or lowest.probe.load > within.lowest or not _measured(lowest.seen):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
-from loadgen.outcomes.report import Gate, MetricSummary
+from loadgen.outcomes.report import MetricSummary, SloResult
 from loadgen.types import UsageError
 
 SCHEMA: Final = 1
@@ -26,7 +26,7 @@ Coordinates = Mapping[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class SweepCell:
     """One run of a sweep. Instants and durations are ns, rates per second, as in the run's own summary.
 
     `coordinates` gives its place on each axis; `dir` is its run directory, relative to that of the sweep.
@@ -39,7 +39,7 @@ class Cell:
     reason: str = ""  # why it fails or can't be judged, for people
     exit_code: int = 0
     stable: bool = True  # had a steady state: else its percentiles say how long it ran
-    gates: tuple[Gate, ...] = ()
+    gates: tuple[SloResult, ...] = ()
     metrics: Mapping[str, MetricSummary] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
     requests: Mapping[str, int] = field(default_factory=dict)  # offered, sent, succeeded, failed, censored
@@ -72,13 +72,13 @@ class Cell:
                 "gates": [asdict(gate) for gate in self.gates]}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Cell:
+    def from_json(cls, data: Mapping[str, Any]) -> SweepCell:
         metrics = {name: MetricSummary.from_json(metric) for name, metric in data["metrics"].items()}
-        return cls(**{**data, "metrics": metrics, "gates": tuple(Gate(**gate) for gate in data["gates"])})
+        return cls(**{**data, "metrics": metrics, "gates": tuple(SloResult(**gate) for gate in data["gates"])})
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SearchResult:
     """What a search found: the largest load that meets every objective is between `low` and `high`.
 
     `low` is the largest load that was seen to pass and `high` the smallest that was seen to fail; one of them is None
@@ -113,7 +113,7 @@ class Answer:
         return _plain(self)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Answer:
+    def from_json(cls, data: Mapping[str, Any]) -> SearchResult:
         return cls(**{**data, "notes": tuple(data["notes"]), "cells": tuple(data["cells"])})
 
 
@@ -172,9 +172,9 @@ class Sweep:
 
     goal: str
     axes: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
-    cells: tuple[Cell, ...] = ()
+    cells: tuple[SweepCell, ...] = ()
     slo: tuple[str, ...] = ()
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[SearchResult, ...] = ()
     sizings: tuple[Sizing, ...] = ()
     planned: int | None = None  # cells of a grid; a search does not know beforehand
     stopped: str = ""
@@ -210,8 +210,8 @@ class Sweep:
         try:
             return cls(**{**{one.name: data[one.name] for one in fields(cls)}, "slo": tuple(data["slo"]),
                           "axes": {name: tuple(values) for name, values in data["axes"].items()},
-                          "cells": tuple(map(Cell.from_json, data["cells"])),
-                          "answers": tuple(map(Answer.from_json, data["answers"])),
+                          "cells": tuple(map(SweepCell.from_json, data["cells"])),
+                          "answers": tuple(map(SearchResult.from_json, data["answers"])),
                           "sizings": tuple(Sizing(**sizing) for sizing in data["sizings"]),
                           "across": tuple(Across(**{**one, "values": tuple(one["values"])})
                                           for one in data["across"])})

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from loadgen.capacity.curves import grouped
-from loadgen.capacity.model import Across, Cell, Value
+from loadgen.capacity.model import Across, SweepCell, Value
 from loadgen.recorder.estimate import share
 from loadgen.slo import Slo, parse
 from loadgen.stats.estimation import student_t_quantile
@@ -21,7 +21,7 @@ Interval = tuple[float, float | None, float | None]
 """Mean, low and high."""
 
 
-def across(cells: Sequence[Cell]) -> tuple[Across, ...]:
+def across(cells: Sequence[SweepCell]) -> tuple[Across, ...]:
     """Summarise repetitions: each gate first, then headline percentiles and rates, of each group that was repeated."""
     found: list[Across] = []
     for key, group in grouped(cells).items():
@@ -47,7 +47,7 @@ def interval(values: Sequence[float]) -> Interval:
     return mean, mean - half, mean + half
 
 
-def _of(runs: Sequence[Cell], at: Mapping[str, Value]) -> list[Across]:
+def _of(runs: Sequence[SweepCell], at: Mapping[str, Value]) -> list[Across]:
     gates = dict.fromkeys(gate.slo for cell in runs for gate in cell.gates)
     found = [_gate(runs, slo, at) for slo in gates]
     seen = {one.name for one in found}
@@ -56,7 +56,7 @@ def _of(runs: Sequence[Cell], at: Mapping[str, Value]) -> list[Across]:
     return [*found, *(one for one in rest if one and one.name not in seen)]
 
 
-def _gate(runs: Sequence[Cell], text: str, at: Mapping[str, Value]) -> Across:
+def _gate(runs: Sequence[SweepCell], text: str, at: Mapping[str, Value]) -> Across:
     """Decide an objective over all runs; without a value of each only if each alone misses it."""
     slo = parse(text)
     name = f"{slo.metric}.{slo.statistic}" if slo.statistic else slo.metric
@@ -71,7 +71,7 @@ def _gate(runs: Sequence[Cell], text: str, at: Mapping[str, Value]) -> Across:
     return Across(name, slo.unit, values, whole, low, high, text, _side(slo, low, high), at)
 
 
-def _pooled(runs: Sequence[Cell], slo: Slo, of_runs: Interval) -> Interval:
+def _pooled(runs: Sequence[SweepCell], slo: Slo, of_runs: Interval) -> Interval:
     """Widen the interval of a share to what the requests of all runs together tell of it.
 
     Runs that all count the same, no failure above all, have no spread, which proves nothing: 3 runs of 100 requests
@@ -93,7 +93,7 @@ def _pooled(runs: Sequence[Cell], slo: Slo, of_runs: Interval) -> Interval:
     return mean, min(low, scale * pooled.low), max(high, scale * pooled.high)
 
 
-def _good(cell: Cell) -> float:
+def _good(cell: SweepCell) -> float:
     """Return how many requests of a run met every objective."""
     offered = cell.rates.get("offered", 0.0)
     return cell.requests.get("offered", 0) * cell.rates.get("goodput", 0.0) / offered if offered else 0.0

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from loadgen.capacity.bracket import TRIES, Bracket, Tried, bracket_of
-from loadgen.capacity.model import FAILS, PASSES, UNJUDGED, Answer
+from loadgen.capacity.model import FAILS, PASSES, UNJUDGED, SearchResult
 from loadgen.capacity.trial import SETUP, SHORT, Probe, Trial
 
 CONFIDENCE: Final = 0.95
@@ -81,7 +81,7 @@ def _first(trials: Sequence[Trial], load: float) -> Probe:
 
 
 def answer(trials: Sequence[Trial], within: Range, goal: str, axis: str,
-           coordinates: Mapping[str, float | str] | None = None) -> Answer:
+           coordinates: Mapping[str, float | str] | None = None) -> SearchResult:
     """Give what the trials say so far: an interval, or the side that is known and the reason for the other."""
     bracket = bracket_of(trials)
     step = next_step(trials, within)
@@ -92,7 +92,7 @@ def answer(trials: Sequence[Trial], within: Range, goal: str, axis: str,
     low, high = (one.load if one else None for one in (bracket.low, bracket.high))
     if sure and low is not None and high is not None and not reason.startswith("stopped"):
         reason = ""
-    return Answer(goal, axis, dict(coordinates or {}), low, high, low, CONFIDENCE if sure else 0.0, reason,
+    return SearchResult(goal, axis, dict(coordinates or {}), low, high, low, CONFIDENCE if sure else 0.0, reason,
                   len(trials), _notes(bracket, within))
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from loadgen.capacity.model import Answer, Cell, Sizing
+from loadgen.capacity.model import SearchResult, Sizing, SweepCell
 
 HEADROOM = 0.1
 """Share of the target that is added before rounding up: replicas are never loaded evenly. The answer's low end, with
 which is reckoned, is the cautious one already."""
 
 
-def size(answer: Answer, cells: Sequence[Cell], target_rate: float | None = None, headroom: float = HEADROOM,
+def size(answer: SearchResult, cells: Sequence[SweepCell], target_rate: float | None = None, headroom: float = HEADROOM,
          price_per_hour: float | None = None) -> Sizing | None:
     """Reckon with the best load of an answer; None if it found none, is not sure of it, or no cell was run at it.
 

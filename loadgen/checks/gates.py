@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from loadgen.outcomes.report import Gate
+from loadgen.outcomes.report import SloResult
 from loadgen.recorder import Recorder
-from loadgen.recorder.estimate import Estimate, mean, percentile, rate, share
+from loadgen.recorder.estimate import StatisticEstimate, mean, percentile, rate, share
 from loadgen.slo import Slo
 from loadgen.stats.estimation import needed_n
 
@@ -20,7 +20,7 @@ MOST: Final = 10**9
 class Decision:
     """A Gate with what the checks need to know of it."""
 
-    gate: Gate
+    gate: SloResult
     slo: Slo
     count: int = 0  # values behind it
     needed: int = 0  # values that give it an interval at all
@@ -43,17 +43,17 @@ def _decide(recorder: Recorder, slo: Slo, begin: int, end: int, stream: bool) ->
     estimate, count = _estimate(recorder, slo, begin, end)
     if estimate is None or (not stream and slo.metric in ("ttft", "ttft_scheduled", "ttfo", "itl", "chunk_gap",
                                                           "max_gap", "tpot")):
-        return Decision(Gate(slo.text, None, None, None, slo.unit), slo)
+        return Decision(SloResult(slo.text, None, None, None, slo.unit), slo)
     ok = _side(slo, estimate)
     bound = estimate.high if slo.wants_less else estimate.low
     least = _least(recorder, slo)
     wanted = 0 if ok is not None else _as_requests(recorder, slo, _wanted(slo, estimate, count, least), count)
-    gate = Gate(slo.text, ok, estimate.value, bound, slo.unit, wanted)
+    gate = SloResult(slo.text, ok, estimate.value, bound, slo.unit, wanted)
     return Decision(gate, slo, count, least, estimate.half_width, slo.meets(_plain(recorder, slo, estimate)),
                     (estimate.low, estimate.high))
 
 
-def _side(slo: Slo, estimate: Estimate) -> bool | None:
+def _side(slo: Slo, estimate: StatisticEstimate) -> bool | None:
     """Return True if the whole interval meets the objective, False if none of it does, else None."""
     good, bad = (estimate.high, estimate.low) if slo.wants_less else (estimate.low, estimate.high)
     if good is not None and slo.meets(good):
@@ -61,7 +61,7 @@ def _side(slo: Slo, estimate: Estimate) -> bool | None:
     return False if bad is not None and not slo.meets(bad) else None
 
 
-def _estimate(recorder: Recorder, slo: Slo, begin: int, end: int) -> tuple[Estimate | None, int]:
+def _estimate(recorder: Recorder, slo: Slo, begin: int, end: int) -> tuple[StatisticEstimate | None, int]:
     """Return the estimate that an objective speaks of and how many values are behind it."""
     tally = recorder.measured
     if slo.quantile is not None or slo.statistic == "mean":
@@ -77,14 +77,14 @@ def _estimate(recorder: Recorder, slo: Slo, begin: int, end: int) -> tuple[Estim
                      list(zip(recorder.good_by_batch.tolist(), recorder.offered_by_batch.tolist(), strict=True)),
                      recorder.confidence)
         offered = tally.offered * 1e9 / (end - begin) if end > begin else 0.0
-        return good and Estimate((good.value or 0.0) * offered, good.low * offered,
+        return good and StatisticEstimate((good.value or 0.0) * offered, good.low * offered,
                                  None if good.high is None else good.high * offered), tally.offered
     series = recorder.bins.series(slo.metric, begin, end)
     length = series.size * recorder.bins.width
     return rate(int(series.sum()), length, series, recorder.bins.width, recorder.confidence), tally.offered
 
 
-def _plain(recorder: Recorder, slo: Slo, estimate: Estimate) -> float:
+def _plain(recorder: Recorder, slo: Slo, estimate: StatisticEstimate) -> float:
     """Return the sample's own number, also where it is too small a sample to print it."""
     if estimate.value is not None:
         return estimate.value
@@ -100,7 +100,7 @@ def _least(recorder: Recorder, slo: Slo) -> int:
     return 0
 
 
-def _wanted(slo: Slo, estimate: Estimate, count: int, least: int) -> int:
+def _wanted(slo: Slo, estimate: StatisticEstimate, count: int, least: int) -> int:
     """Return how many values would decide an undecided objective, if its number stays and noise falls as 1/sqrt(n)."""
     if estimate.value is None or estimate.high is None:
         return max(least, 2 * count if count >= least else 0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loadgen.cli.apart import Job, execute_apart
+from loadgen.cli.apart import RunJob, execute_apart
 from loadgen.cli.compare import add_arguments, question_of, show
 from loadgen.cli.flags import add_flags
 from loadgen.cli.plans import plan_from, until_precise
@@ -41,7 +41,7 @@ class Turn:
 
     side: str
     number: int
-    job: Job
+    job: RunJob
 
 
 def add_parser(subparsers: Any) -> None:
@@ -99,7 +99,7 @@ def turns(plan: Plan, out: Path, base: Sequence[str], new: Sequence[str], runs: 
             one = replace(plan, target=replace(plan.target, url=tuple(urls)),
                           load=replace(plan.load, seed=plan.load.seed + number - 1),
                           out=replace(plan.out, dir=str(out / name)))
-            yield Turn(side, number, Job(name, one, quiet=quiet, table=False))
+            yield Turn(side, number, RunJob(name, one, quiet=quiet, table=False))
 
 
 def _make(jobs: Sequence[Turn], pause: int) -> tuple[list[Turn], int]:

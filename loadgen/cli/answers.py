@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from loadgen.cli.report import write_whole
+from loadgen.cli.files import write_whole
 from loadgen.outcomes.report import PAGE
 from loadgen.types import UsageError
 

@@ -6,11 +6,11 @@ import sys
 from dataclasses import dataclass
 
 from loadgen.plan import Plan
-from loadgen.run.subprocess import INVALID, WORSE, Child, heeding
+from loadgen.run.subprocess import INVALID, WORSE, RunProcess, forward_signals
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class RunJob:
     """One run to make, and how to show it. Without `table`, only its files tell of it."""
 
     name: str
@@ -21,7 +21,7 @@ class Job:
     table: bool = True
 
 
-def execute(job: Job) -> int:
+def execute(job: RunJob) -> int:
     """Make the run in this process, print its table, write its page, and return its exit code."""
     from loadgen.cli.page import add_page
     from loadgen.cli.show import show
@@ -36,10 +36,10 @@ def execute(job: Job) -> int:
     return report.verdict.exit_code
 
 
-def execute_apart(job: Job) -> int:
+def execute_apart(job: RunJob) -> int:
     """Make the run in a process of its own and return its exit code; 130 if it was interrupted, 3 if it was killed."""
-    child = Child(execute, job)
-    with heeding(lambda number: child.stop()):
+    child = RunProcess(execute, job)
+    with forward_signals(lambda number: child.stop()):
         ended = child.run()
     for line in ended.said.splitlines():
         print(f"loadgen: error: {job.name}: {line}", file=sys.stderr)

@@ -12,7 +12,7 @@ from typing import Final
 import httptools
 
 from loadgen.backends import failures, registry
-from loadgen.backends.errors import told
+from loadgen.backends.errors import one_line
 from loadgen.backends.interface import ServiceBackend
 from loadgen.plan import Target
 from loadgen.types import ABSENT, Request, Timeline, TokenEvents, UsageError
@@ -53,7 +53,7 @@ def check(name: str, capture: str, *, stream: bool = True, endpoint: str = "") -
     except UsageError:
         raise
     except Exception as error:
-        return [f"wrong          {told(error)}"], False
+        return [f"wrong          {one_line(error)}"], False
     return [f"request        {asked}", *_report(timeline, findings)], not findings.wrong
 
 

@@ -147,8 +147,8 @@ def print_it(comparison: Comparison, form: str, out: Path | str | None) -> None:
 
 def add_files(comparison: Comparison, directory: Path) -> None:
     """Write the files of a comparison, all of them from the Comparison alone; warn if that can't be done."""
+    from loadgen.cli.files import write_whole
     from loadgen.cli.page import add_file
-    from loadgen.cli.report import write_whole
 
     def page() -> None:
         from loadgen.reports.html.compared import comparison_page

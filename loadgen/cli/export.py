@@ -13,7 +13,7 @@ from loadgen.config.plan_check import nearest
 from loadgen.types import UsageError
 
 if TYPE_CHECKING:
-    from loadgen.summary.run_data import Result
+    from loadgen.summary.run_data import RunData
 
 HELP = "formats:\n" + "\n".join(f"  {format.name:<20} {format.about}" for format in FORMATS) + "\n"
 
@@ -65,7 +65,7 @@ def _check(dirs: Sequence[Path], format: Format, out: Path | None) -> None:
         raise UsageError(f"the format {format.name} is no text: add --out FILE, or redirect standard output")
 
 
-def _write(format: Format, results: Sequence[Result], file: BinaryIO) -> None:
+def _write(format: Format, results: Sequence[RunData], file: BinaryIO) -> None:
     if format.form == BINARY:
         format.renderer()(results, file)
     else:
@@ -73,7 +73,7 @@ def _write(format: Format, results: Sequence[Result], file: BinaryIO) -> None:
             file.write(piece.encode("utf-8", "replace"))
 
 
-def _print(format: Format, results: Sequence[Result]) -> None:
+def _print(format: Format, results: Sequence[RunData]) -> None:
     """Write to standard output as bytes, so that what comes out does not depend on the terminal's encoding."""
     sys.stdout.flush()
     _write(format, results, sys.stdout.buffer)

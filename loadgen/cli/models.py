@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from loadgen.cli.apart import Job, execute, execute_apart
+from loadgen.cli.apart import RunJob, execute, execute_apart
 from loadgen.cli.flags import overrides
 from loadgen.cli.plans import until_precise
 from loadgen.config import models_file, plan_file
@@ -18,7 +18,7 @@ from loadgen.run.subprocess import INTERRUPTED, WORSE
 from loadgen.types import UsageError
 
 
-def jobs_of(args: argparse.Namespace) -> list[Job]:
+def jobs_of(args: argparse.Namespace) -> list[RunJob]:
     """Build the plans of all models. Raises UsageError if one of them can't be run."""
     base = plan_file.load(args.plan) if args.plan else Plan()
     flags = overrides(vars(args))
@@ -26,7 +26,8 @@ def jobs_of(args: argparse.Namespace) -> list[Job]:
     return [_job(model, base, flags, args, len(models)) for model in models]
 
 
-def _job(model: models_file.Model, base: Plan, flags: dict[str, object], args: argparse.Namespace, count: int) -> Job:
+def _job(model: models_file.ModelEntry, base: Plan, flags: dict[str, object], args: argparse.Namespace,
+         count: int) -> RunJob:
     plan = until_precise(plan_file.reveal(model.plan(base, flags)), args)
     try:
         plan_file.check(plan)
@@ -35,7 +36,7 @@ def _job(model: models_file.Model, base: Plan, flags: dict[str, object], args: a
     out = plan.out.dir or f"runs/{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}-{model.name}"
     if plan.out.dir and count > 1:
         out = str(Path(out) / model.name)
-    return Job(model.name, replace(plan, out=replace(plan.out, dir=out)), model.notes, args.json, args.quiet)
+    return RunJob(model.name, replace(plan, out=replace(plan.out, dir=out)), model.notes, args.json, args.quiet)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     return _in_turn(jobs)
 
 
-def _in_turn(jobs: Sequence[Job]) -> int:
+def _in_turn(jobs: Sequence[RunJob]) -> int:
     code = 0
     for number, job in enumerate(jobs, 1):
         print(f"loadgen: model {number} of {len(jobs)}: {job.name}", file=sys.stderr, flush=True)

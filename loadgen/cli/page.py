@@ -15,11 +15,10 @@ from loadgen.outcomes.report import PAGE
 
 if TYPE_CHECKING:
     from loadgen.outcomes.report import Report
-    from loadgen.summary.run_data import Result
+    from loadgen.summary.run_data import RunData
 
 
-
-class Stopped(BaseException):
+class PageInterrupted(BaseException):
     """Ctrl-C while a page was made.
 
     No KeyboardInterrupt: where one passes through an import that runs text, as those of dataclasses do, Python ends
@@ -27,9 +26,9 @@ class Stopped(BaseException):
     """
 
 
-def write_page(result: Result) -> None:
+def write_page(result: RunData) -> None:
     """Write the page of a run that was read back. Raise UsageError if it can't be written."""
-    from loadgen.cli.report import write_whole
+    from loadgen.cli.files import write_whole
     from loadgen.reports.html import run_page
 
     write_whole(result.dir / PAGE, run_page(result.report, result.figures()), instead="")
@@ -58,7 +57,7 @@ def add_file(name: str, write: Callable[[], None], remedy: str) -> bool:
     try:
         with stoppable():
             write()
-    except (UsageError, Stopped) as error:
+    except (UsageError, PageInterrupted) as error:
         print(f"loadgen: warning: there is no {name}: {error}. {remedy}", file=sys.stderr)
         return False
     return True
@@ -66,7 +65,7 @@ def add_file(name: str, write: Callable[[], None], remedy: str) -> bool:
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Let Ctrl-C raise Stopped."""
+    """Let Ctrl-C raise PageInterrupted."""
     before = signal.signal(signal.SIGINT, _stop)
     try:
         yield
@@ -75,4 +74,4 @@ def stoppable() -> Iterator[None]:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    raise Stopped("it was interrupted")
+    raise PageInterrupted("it was interrupted")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
 from loadgen.cli.export import HELP, export, format_of
+from loadgen.cli.files import write_whole
 
 
 def add_parser(subparsers: Any) -> None:
@@ -67,17 +67,3 @@ def _report(dir: Path, args: argparse.Namespace) -> int:
     if not args.no_write:
         write_page(result)
     return result.report.verdict.exit_code
-
-
-def write_whole(path: Path, text: str, instead: str = "; --no-write prints the report without it") -> None:
-    """Write a file so that a reader sees the old content or the new, never a part. Raise UsageError if it can't be."""
-    from loadgen.types import UsageError
-
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise UsageError(f"can't write {path}: {error.strerror}{instead}") from None

@@ -9,10 +9,10 @@ import re
 import sys
 from pathlib import Path
 
-from loadgen.capacity import Cell, Sweep
+from loadgen.capacity import Sweep, SweepCell
 from loadgen.capacity.model import Value
+from loadgen.cli.files import write_whole
 from loadgen.cli.page import add_file
-from loadgen.cli.report import write_whole
 from loadgen.cli.show import width_of
 from loadgen.outcomes.report import PAGE
 from loadgen.reports import sweep_words
@@ -20,7 +20,7 @@ from loadgen.reports.export import sweep_markdown
 from loadgen.reports.format import duration
 from loadgen.reports.html.sweep import sweep_page
 from loadgen.reports.text import sweep_text
-from loadgen.sweep.runner import Campaign, Events
+from loadgen.sweep.runner import SweepEvents, SweepRunner
 from loadgen.sweep.spec import Spec
 from loadgen.sweep.steps import steps
 
@@ -29,7 +29,7 @@ def sweep(args: argparse.Namespace, spec: Spec, directory: str) -> int:
     """Run a sweep in a directory (the default one if it is ""), print it, and return its exit code."""
     place = Path(directory or _default(spec))
     gated = bool(spec.plan.judgement.slo) or spec.goal == "knee"
-    campaign = Campaign(spec, place, _events(args.quiet, gated), args.quiet)
+    campaign = SweepRunner(spec, place, _events(args.quiet, gated), args.quiet)
     found = campaign.run(steps)
     show(found, place, as_json=args.json, markdown=getattr(args, "markdown", False), quiet=args.quiet)
     add_file(PAGE, lambda: write_whole(place / PAGE, sweep_page(found), instead=""),
@@ -53,7 +53,7 @@ def show(found: Sweep, directory: Path, *, as_json: bool, markdown: bool = False
     stream.flush()
 
 
-def _events(quiet: bool, gated: bool) -> Events:
+def _events(quiet: bool, gated: bool) -> SweepEvents:
     def says(text: str) -> None:
         print(f"loadgen: {text}", file=sys.stderr, flush=True)
 
@@ -65,11 +65,11 @@ def _events(quiet: bool, gated: bool) -> Events:
             about = f", for {duration(length)}" if length else ""
             says(f"cell {number}{f' of {of}' if of else ''}: {sweep_words.where(coordinates)}{about}")
 
-    def ended(cell: Cell, again: bool) -> None:
+    def ended(cell: SweepCell, again: bool) -> None:
         if not quiet:
             says(sweep_text.line(cell, planned[0], again, gated))
 
-    return Events(begins, ended, says)
+    return SweepEvents(begins, ended, says)
 
 
 def _default(spec: Spec) -> str:

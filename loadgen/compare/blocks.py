@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from loadgen.outcomes.comparison import Curve, Estimate
+from loadgen.outcomes.comparison import Interval, SideCurve
 from loadgen.outcomes.report import PERCENTILES
 from loadgen.recorder.batch import Batch
 from loadgen.recorder.formulas import MOST_IN_AN_EVENT, Samples, Tokens, measure
@@ -95,7 +95,7 @@ def _record(parts: list[Histogram], samples: Samples, block: Integers, mask: npt
         parts[one].record(values[block == one])
 
 
-def ratio(base: Blocks, new: Blocks, metric: str, statistic: str, rng: np.random.Generator) -> Estimate | None:
+def ratio(base: Blocks, new: Blocks, metric: str, statistic: str, rng: np.random.Generator) -> Interval | None:
     """Estimate new / base of a statistic, with the percentile interval of a block bootstrap of both runs.
 
     Blocks of each run are drawn with replacement, as many as it has, and the statistic is made anew each time. Source:
@@ -113,7 +113,7 @@ def ratio(base: Blocks, new: Blocks, metric: str, statistic: str, rng: np.random
         return None
     tail = (1 - CONFIDENCE) / 2
     low, high = np.exp(np.quantile(logs, [tail, 1 - tail]))
-    return Estimate(float(values[1] / values[0]), float(low), float(high), CONFIDENCE)  # type: ignore[operator]
+    return Interval(float(values[1] / values[0]), float(low), float(high), CONFIDENCE)  # type: ignore[operator]
 
 
 def _value(blocks: Blocks, metric: str, statistic: str) -> float | None:
@@ -168,7 +168,7 @@ def _quantiles(counts: Floats, values: Floats, p: float) -> Floats:
     return np.where(total > 0, found, np.nan)
 
 
-def curves(runs: Sequence[Blocks], metrics: Sequence[str]) -> dict[str, Curve]:
+def curves(runs: Sequence[Blocks], metrics: Sequence[str]) -> dict[str, SideCurve]:
     """Return the percentile curve of each metric over all runs of a side together, for those that have values."""
     found = {}
     for metric in metrics:
@@ -176,7 +176,7 @@ def curves(runs: Sequence[Blocks], metrics: Sequence[str]) -> dict[str, Curve]:
         for run in runs:
             merged.merge(run.whole(metric))
         if merged.count:
-            found[metric] = Curve("count" if metric in COUNTS else "ns", merged.count, _points(merged))
+            found[metric] = SideCurve("count" if metric in COUNTS else "ns", merged.count, _points(merged))
     return found
 
 

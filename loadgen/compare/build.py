@@ -10,9 +10,9 @@ from loadgen.compare import blocks, cells, comparability, rows
 from loadgen.compare.blocks import Blocks
 from loadgen.compare.cells import Pair
 from loadgen.compare.decide import decide, exit_code, undecided
-from loadgen.compare.gates import TOLERANCE, Gate
+from loadgen.compare.gates import TOLERANCE, RegressionGate
 from loadgen.compare.measured import Measured
-from loadgen.outcomes.comparison import Cell, Comparison, Estimate, Row, Side
+from loadgen.outcomes.comparison import Comparison, ComparisonRow, Interval, LoadPair, Side
 from loadgen.schedule import rng
 from loadgen.types import UsageError
 
@@ -23,7 +23,7 @@ CURVES: Final = ("ttft", "ttft_scheduled", "itl", "tpot", "e2e", "e2e_scheduled"
 class Question:
     """What is asked of two sides."""
 
-    gates: tuple[Gate, ...] = ()
+    gates: tuple[RegressionGate, ...] = ()
     rows: tuple[str, ...] = ()  # () is the usual ones
     tolerance: float = TOLERANCE
     alpha: float = 0.05
@@ -64,12 +64,12 @@ def _matched(base: Sequence[Measured], new: Sequence[Measured]) -> tuple[list[Pa
     return pairs, alone
 
 
-def _cell(pair: Pair, question: Question, read: Callable[[Measured], Blocks]) -> Cell:
+def _cell(pair: Pair, question: Question, read: Callable[[Measured], Blocks]) -> LoadPair:
     single = len(pair.base) == len(pair.new) == 1
     closed = all(run.report.plan.get("load", {}).get("concurrency") for run in pair.base)
     cut = [[read(run) for run in side] if single or question.curves else [] for side in (pair.base, pair.new)]
 
-    def bootstrap(metric: str, statistic: str) -> Estimate | None:
+    def bootstrap(metric: str, statistic: str) -> Interval | None:
         return blocks.ratio(cut[0][0], cut[1][0], metric, statistic, rng(0, f"bootstrap {metric}.{statistic}"))
 
     filled = [rows.fill(row, pair.base, pair.new, bootstrap if single else None)
@@ -77,14 +77,14 @@ def _cell(pair: Pair, question: Question, read: Callable[[Measured], Blocks]) ->
     sides = [Side(label, tuple(run.describe() for run in runs), blocks.curves(parts, CURVES) if question.curves else {},
                   comparability.model_of(runs), comparability.url_of(runs))
              for label, runs, parts in zip(question.labels, (pair.base, pair.new), cut, strict=True)]
-    return Cell(pair.label, sides[0], sides[1], tuple(row for row in filled if row.gated or _seen(row)), single)
+    return LoadPair(pair.label, sides[0], sides[1], tuple(row for row in filled if row.gated or _seen(row)), single)
 
 
-def _seen(row: Row) -> bool:
+def _seen(row: ComparisonRow) -> bool:
     return row.base.value is not None or row.new.value is not None
 
 
-def _judged(made: Sequence[Cell], question: Question) -> list[Cell]:
+def _judged(made: Sequence[LoadPair], question: Question) -> list[LoadPair]:
     """Judge the gated rows of all cells as one family, and the other rows of each cell as one."""
     tolerances = {"": question.tolerance, **{gate.name: gate.tolerance for gate in question.gates}}
     gated = iter(rows.judge([row for cell in made for row in cell.rows if row.gated], question.alpha, tolerances))

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from loadgen.compare.gates import Gate
-from loadgen.outcomes.comparison import Cell, GateResult, Row
+from loadgen.compare.gates import RegressionGate
+from loadgen.outcomes.comparison import ComparisonRow, GateResult, LoadPair
 from loadgen.stats.rank_tests import missing_runs
 
 PASS: Final = 0
@@ -17,7 +17,8 @@ UNKNOWN: Final = 3
 INTERRUPTED: Final = 130
 
 
-def decide(cells: Sequence[Cell], gates: Sequence[Gate], alpha: float, strict: bool = False) -> list[GateResult]:
+def decide(cells: Sequence[LoadPair], gates: Sequence[RegressionGate], alpha: float,
+           strict: bool = False) -> list[GateResult]:
     """Return the outcome of every gate in every cell: a regression is significant and beyond the tolerance.
 
     With `strict`, a gate passes only if the interval of its change rules a regression beyond the tolerance out.
@@ -32,13 +33,13 @@ def decide(cells: Sequence[Cell], gates: Sequence[Gate], alpha: float, strict: b
     return results
 
 
-def undecided(gates: Sequence[Gate], alone: Sequence[str]) -> list[GateResult]:
+def undecided(gates: Sequence[RegressionGate], alone: Sequence[str]) -> list[GateResult]:
     """Return the outcome of every gate in cells that only one side has."""
     return [GateResult(gate.text, gate.name, gate.tolerance, "unknown", "only one side has runs of it", label)
             for label in alone for gate in gates]
 
 
-def _decided(gate: Gate, cell: Cell, row: Row, alpha: float, family: int) -> GateResult:
+def _decided(gate: RegressionGate, cell: LoadPair, row: ComparisonRow, alpha: float, family: int) -> GateResult:
     result = GateResult(gate.text, gate.name, gate.tolerance, "pass", "", cell.label, ratio=row.ratio,
                         better=gate.better)
     if row.verdict == "unknown":

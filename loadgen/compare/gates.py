@@ -16,7 +16,7 @@ _EXAMPLES: Final = "'ttft.p99>3%', 'output_tokens<-3%', or ttft.p99 alone for --
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class RegressionGate:
     """A statistic that must not get worse by more than `tolerance`, a share of the base's value."""
 
     text: str
@@ -32,9 +32,9 @@ class Gate:
         return f"{self.metric}.{self.statistic}" if self.statistic else self.metric
 
 
-def read_all(texts: Iterable[str], tolerance: float = TOLERANCE) -> tuple[Gate, ...]:
+def read_all(texts: Iterable[str], tolerance: float = TOLERANCE) -> tuple[RegressionGate, ...]:
     """Read several gates, of which each statistic has one. Raise UsageError as `read` does, or for a second one."""
-    found: dict[str, Gate] = {}
+    found: dict[str, RegressionGate] = {}
     for text in texts:
         gate = read(text, tolerance)
         if gate.name in found:
@@ -43,7 +43,7 @@ def read_all(texts: Iterable[str], tolerance: float = TOLERANCE) -> tuple[Gate, 
     return tuple(found.values())
 
 
-def read(text: str, tolerance: float = TOLERANCE) -> Gate:
+def read(text: str, tolerance: float = TOLERANCE) -> RegressionGate:
     """Read one gate; without a limit it takes `tolerance`. Raise UsageError that names the nearest right form.
 
     Latencies regress upwards ("ttft.p99>3%"), rates downwards ("output_tokens<-3%").
@@ -62,7 +62,7 @@ def read(text: str, tolerance: float = TOLERANCE) -> Gate:
     if sign is None:
         sign, change = (">", f"{tolerance * 100:g}") if better == "less" else ("<", f"-{tolerance * 100:g}")
     limit = _limit(said, name, sign, float(change), better)
-    return Gate(f"{name}{sign}{change}%", metric, statistic, unit, better, limit)
+    return RegressionGate(f"{name}{sign}{change}%", metric, statistic, unit, better, limit)
 
 
 def _limit(said: str, name: str, sign: str, percent: float, better: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from loadgen.outcomes.comparison import Estimate, RunOf
+from loadgen.outcomes.comparison import Interval, RunRef
 from loadgen.outcomes.report import Report
 from loadgen.stats.estimation import needed_n
 
@@ -21,11 +21,11 @@ class Measured:
     dir: str
     report: Report
 
-    def describe(self) -> RunOf:
+    def describe(self) -> RunRef:
         """Return what a Comparison keeps of the run."""
         verdict = self.report.verdict
         failing = tuple(check.name for check in verdict.checks if not check.ok and not check.warning)
-        return RunOf(self.dir, verdict.valid, failing, int(self.report.plan.get("load", {}).get("seed", 0)),
+        return RunRef(self.dir, verdict.valid, failing, int(self.report.plan.get("load", {}).get("seed", 0)),
                      int(self.report.requests.get("succeeded", 0)), str(self.report.provenance.get("started", "")))
 
     @property
@@ -40,22 +40,22 @@ class Measured:
         given_up = ("given up before its end",) if verdict.aborted else ()
         return (*given_up, *(name.replace("_", " ") for name in failing if name not in FORGIVEN))
 
-    def estimate(self, metric: str, statistic: str) -> Estimate:
+    def estimate(self, metric: str, statistic: str) -> Interval:
         """Return the run's own value and interval; a bound where it has too few requests, None where it has none."""
         if not statistic:
             value = self.report.rates.get(metric)
-            return Estimate(None if value is None else float(value))
+            return Interval(None if value is None else float(value))
         summary = self.report.metrics.get(metric)
         if summary is None or not summary.count:
-            return Estimate(None)
+            return Interval(None)
         if statistic == "mean":
-            return Estimate(summary.mean)
+            return Interval(summary.mean)
         if statistic in summary.bounds:
-            return Estimate(float(summary.bounds[statistic]), bound=True)
+            return Interval(float(summary.bounds[statistic]), bound=True)
         low, high = summary.interval.get(statistic, (None, None))
         known = low is not None and high is not None
-        return Estimate(float(summary.percentiles[statistic]), low if known else None, high if known else None,
-                        CONFIDENCE if known else 0.0) if statistic in summary.percentiles else Estimate(None)
+        return Interval(float(summary.percentiles[statistic]), low if known else None, high if known else None,
+                        CONFIDENCE if known else 0.0) if statistic in summary.percentiles else Interval(None)
 
     def lacks(self, metric: str, statistic: str, quantile: float | None) -> str:
         """Say why the run has no value for a statistic."""

@@ -8,9 +8,9 @@ from dataclasses import replace
 from statistics import median
 from typing import Final
 
-from loadgen.compare.gates import Gate
+from loadgen.compare.gates import RegressionGate
 from loadgen.compare.measured import CONFIDENCE, Measured
-from loadgen.outcomes.comparison import Estimate, Row, Verdict
+from loadgen.outcomes.comparison import ComparisonRow, Interval, Verdict
 from loadgen.outcomes.report import PERCENTILES
 from loadgen.slo import RATES, read_statistic
 from loadgen.stats import rank_tests
@@ -23,13 +23,14 @@ CLOSED_LOOP: Final = ("ttft.p50", "ttft.p99", "itl.mean", "itl.p99", "e2e.p99", 
 load decides an open loop's throughput, so only a closed loop has it. The pace is itl's mean and not its median: tokens
 that were read together move every percentile of the gaps, and leave their sum as it is."""
 
-Bootstrap = Callable[[str, str], Estimate | None]
+Bootstrap = Callable[[str, str], Interval | None]
 """Estimates new / base of a metric and a statistic from one run a side."""
 
 
-def blank(names: Sequence[str], gates: Sequence[Gate], closed: bool) -> list[Row]:
+def blank(names: Sequence[str], gates: Sequence[RegressionGate], closed: bool) -> list[ComparisonRow]:
     """Return the rows to fill: those that are gated first, then `names` or else the usual ones."""
-    rows = {gate.name: Row(gate.metric, gate.statistic, gate.unit, gate.better, Estimate(None), Estimate(None),
+    rows = {gate.name: ComparisonRow(gate.metric, gate.statistic, gate.unit, gate.better, Interval(None),
+                                     Interval(None),
                            gated=True) for gate in gates}
     for name in names or (CLOSED_LOOP if closed else OPEN_LOOP):
         metric, statistic, unit = read_statistic("--rows", name)
@@ -38,12 +39,14 @@ def blank(names: Sequence[str], gates: Sequence[Gate], closed: bool) -> list[Row
         if unit == "count":
             raise UsageError(f"--rows: {name} is neither better nor worse when it changes; --fail-on '{name}>3%' or "
                              f"'{name}<-3%' says which")
-        rows.setdefault(name, Row(metric, statistic, unit, "more" if metric in RATES and not statistic else "less",
-                                  Estimate(None), Estimate(None)))
+        rows.setdefault(name, ComparisonRow(metric, statistic, unit,
+                                            "more" if metric in RATES and not statistic else "less",
+                                  Interval(None), Interval(None)))
     return list(rows.values())
 
 
-def fill(row: Row, base: Sequence[Measured], new: Sequence[Measured], bootstrap: Bootstrap | None) -> Row:
+def fill(row: ComparisonRow, base: Sequence[Measured], new: Sequence[Measured],
+         bootstrap: Bootstrap | None) -> ComparisonRow:
     """Put the values of both sides into a row, the ratio and, with several runs, the p that stands by itself."""
     sides = [[run.estimate(row.metric, row.statistic) for run in side] for side in (base, new)]
     values = [[None if one.bound else one.value for one in side] for side in sides]
@@ -61,13 +64,13 @@ def fill(row: Row, base: Sequence[Measured], new: Sequence[Measured], bootstrap:
     return replace(row, ratio=_finite(shift), p=rank_tests.mann_whitney(before, after))
 
 
-def _finite(shift: rank_tests.Shift) -> Estimate:
+def _finite(shift: rank_tests.MedianShift) -> Interval:
     """Return a ratio with None for what is infinite, since the base is 0 there."""
     value, low, high = (None if part == math.inf else part for part in shift[:3])
-    return Estimate(value, low, high, shift.confidence)
+    return Interval(value, low, high, shift.confidence)
 
 
-def centre(estimates: Sequence[Estimate]) -> Estimate:
+def centre(estimates: Sequence[Interval]) -> Interval:
     """Return the median of the runs' values with an interval for it; of one run its own value and interval.
 
     From 6 runs on the interval has 95 %; below, it is the range of the runs, which holds the median with
@@ -78,17 +81,17 @@ def centre(estimates: Sequence[Estimate]) -> Estimate:
         return estimates[0]
     values = sorted(one.value for one in estimates if one.value is not None)
     if len(values) < len(estimates) or not values:
-        return Estimate(None)
+        return Interval(None)
     if any(one.bound for one in estimates):
-        return Estimate(min(values), bound=True)
+        return Interval(min(values), bound=True)
     n = len(values)
     low, high = order_statistic_ranks(n, 0.5, CONFIDENCE)
     low, high = low or 1, high or n
     inside = sum(math.comb(n, k) for k in range(low, high)) / 2**n
-    return Estimate(float(median(values)), float(values[low - 1]), float(values[high - 1]), inside)
+    return Interval(float(median(values)), float(values[low - 1]), float(values[high - 1]), inside)
 
 
-def judge(rows: Sequence[Row], alpha: float, tolerances: Mapping[str, float]) -> list[Row]:
+def judge(rows: Sequence[ComparisonRow], alpha: float, tolerances: Mapping[str, float]) -> list[ComparisonRow]:
     """Adjust the p of one family of rows together (Holm) and say of each row what its difference is.
 
     `tolerances` is by row name, with that of the others under "".
@@ -99,7 +102,7 @@ def judge(rows: Sequence[Row], alpha: float, tolerances: Mapping[str, float]) ->
                                               tolerances.get(row.name, tolerances[""]), len(ps)) for row in rows]
 
 
-def _judged(row: Row, alpha: float, tolerance: float, family: int) -> Row:
+def _judged(row: ComparisonRow, alpha: float, tolerance: float, family: int) -> ComparisonRow:
     if row.p_adjusted is None or row.ratio is None:
         return row
     n, m = len(row.base_runs), len(row.new_runs)

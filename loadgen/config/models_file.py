@@ -40,7 +40,7 @@ _SECTIONS: Final = ("ramp_up_strategy", "ramp_up_start_rps", "ramp_up_end_rps")
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class ModelEntry:
     """One model of a config file: its name, what it decides of a plan ("table.key": value), and what to tell."""
 
     name: str
@@ -64,7 +64,7 @@ class Model:
         return plan
 
 
-def load(path: Path) -> list[Model]:
+def load(path: Path) -> list[ModelEntry]:
     """Read a config file. Raises UsageError that names the file, the model and the field that is wrong."""
     module = registry.load(path)
     entries = getattr(module, "models", None)
@@ -72,7 +72,7 @@ def load(path: Path) -> list[Model]:
         raise UsageError(f"{path} has no `models`: write models = [dict(attr=\"service\", type=MyServer, ...)]")
     unread = [name for name in UNREAD if hasattr(module, name)]
     notes = (f"{path.name}: {', '.join(unread)} not read: --datasets and --out are flags",) if unread else ()
-    models: list[Model] = []
+    models: list[ModelEntry] = []
     for number, entry in enumerate(entries):
         where = f"{path}: models[{number}]"
         if not isinstance(entry, Mapping):
@@ -84,12 +84,12 @@ def load(path: Path) -> list[Model]:
     return models
 
 
-def _model(entry: Entry, notes: tuple[str, ...]) -> Model:
+def _model(entry: Entry, notes: tuple[str, ...]) -> ModelEntry:
     """Read one entry, which is about a server or a model that is loaded here."""
     made = class_of(entry)
     if issubclass(made, LocalBackend):
         name, values, told = models_local.read(entry, made)
-        return Model(name, values, notes + told)
+        return ModelEntry(name, values, notes + told)
     return _Reader(entry, made).model(notes)
 
 
@@ -101,7 +101,7 @@ class _Reader:
         self._made = made
         self._check_methods()
 
-    def model(self, notes: tuple[str, ...]) -> Model:
+    def model(self, notes: tuple[str, ...]) -> ModelEntry:
         entry, made = self._entry.fields, self._made
         self._check_fields()
         name = self._entry.text("abbr") or made.__name__
@@ -118,7 +118,7 @@ class _Reader:
             values["workload.output_tokens"] = str(self._entry.number("max_out_len", 0, whole=True, least=1))
         if self._entry.text("path"):
             values["workload.tokenizer"] = self._entry.text("path")
-        return Model(file_name(name), values, notes + self._entry.unused(name, SCORING, "answers are not scored"))
+        return ModelEntry(file_name(name), values, notes + self._entry.unused(name, SCORING, "answers are not scored"))
 
     def _check_methods(self) -> None:
         """Refuse a class of AISBench's kind that lacks a method: only ServiceBackend has defaults for them."""

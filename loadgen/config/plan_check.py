@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from loadgen.config import local_check
-from loadgen.plan import Plan, Where, Workload
+from loadgen.plan import OutputOptions, Plan, Workload
 from loadgen.redact import KEY_VARIABLE, MASK
 from loadgen.types import UsageError
 from loadgen.units import format_duration
@@ -216,7 +216,7 @@ def _out(plan: Plan) -> Iterator[str]:
     out = plan.out
     if not 0 <= out.metrics_port <= 65535:
         yield f"the metrics port {out.metrics_port} is no port: write one from 1 to 65535, as in --metrics-port 9400"
-    if not out.metrics_port and out.metrics_host != Where().metrics_host:
+    if not out.metrics_port and out.metrics_host != OutputOptions().metrics_host:
         yield "--metrics-host says where metrics are served, and none are: add --metrics-port 9400, or leave it out"
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from loadgen.engine import messages
 from loadgen.engine.messages import (
-    Calls,
+    CallBatch,
     Cancel,
     Done,
     Finished,
@@ -182,7 +182,7 @@ class Desk:
         if self._stopped or chosen.lost or chosen.link is None:
             return False
         chosen.outstanding[item.index] = Item(item.index, self._elapsed(), item.target, b"", item.attempt)
-        chosen.link.send(Calls([item]))
+        chosen.link.send(CallBatch([item]))
         return True
 
     async def primed(self) -> None:
@@ -220,7 +220,7 @@ class Desk:
 
     def _hand_over(self, sender: _Sender) -> None:
         if sender.batch and sender.link is not None:
-            sender.link.send(Calls(sender.batch))
+            sender.link.send(CallBatch(sender.batch))
         sender.batch = []
 
     # Hearing.

@@ -35,7 +35,7 @@ class Item(msgspec.Struct, array_like=True, gc=False):
     attempt: int = 0
 
 
-class Calls(msgspec.Struct, tag=True):
+class CallBatch(msgspec.Struct, tag=True):
     items: list[Item]
 
 
@@ -86,5 +86,5 @@ class Finished(msgspec.Struct, tag=True):
     """Nothing is in flight and nothing will be sent any more."""
 
 
-ToSender = Setup | Calls | Start | Stop | Cancel
+ToSender = Setup | CallBatch | Start | Stop | Cancel
 ToDesk = Ready | Sent | Fragment | Done | Pulse | Finished

@@ -11,7 +11,7 @@ from time import monotonic_ns
 
 from loadgen.engine import messages, pacer, transports
 from loadgen.engine.dispatch import Dispatch, Policy
-from loadgen.engine.messages import Calls, Cancel, Done, Finished, Fragment, Pulse, Ready, Sent, Setup, Start, Stop
+from loadgen.engine.messages import CallBatch, Cancel, Done, Finished, Fragment, Pulse, Ready, Sent, Setup, Start, Stop
 from loadgen.engine.process_stats import StallWatch, cpu_time, max_rss, raise_file_limit
 from loadgen.protocols.link import Link
 from loadgen.types import Health, Timeline
@@ -28,7 +28,7 @@ class Sender:
         self._link = Link(loop, sock, messages.ToSender, self._obey, loop.stop)
         self._start = 0
         self._finished = False
-        self._orders = {Setup: self._set_up, Calls: self._take, Start: self._begin, Stop: self._stop,
+        self._orders = {Setup: self._set_up, CallBatch: self._take, Start: self._begin, Stop: self._stop,
                         Cancel: self._cancel}
 
     def _obey(self, message: messages.ToSender) -> None:
@@ -42,7 +42,7 @@ class Sender:
         self._dispatch = Dispatch(policy, self._pool.launch, monotonic_ns)
         self._pool.prepare(setup.connections, lambda failure: self._link.send(Ready(failure)))
 
-    def _take(self, calls: Calls) -> None:
+    def _take(self, calls: CallBatch) -> None:
         if calls.items[0].attempt:
             self._dispatch.add_again(calls.items[0])
         else:

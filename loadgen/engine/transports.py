@@ -28,14 +28,15 @@ def make(setup: Setup, loop: AbstractEventLoop, done: Callable[[Timeline], None]
          fragment: Callable[[int, bytearray], None]) -> Carrier:
     """Make the pool that a setup asks for."""
     if setup.protocol == "grpc":
-        return http2.Pool(loop, setup.addresses, setup.limits, channels=setup.channels, fresh=setup.fresh, done=done,
+        return http2.Http2Pool(loop, setup.addresses, setup.limits, channels=setup.channels, fresh=setup.fresh,
+                               done=done,
                           fragment=fragment, keep_alive=setup.keep_alive)
     if setup.protocol == "grpcio":
         from loadgen.protocols.grpc import fallback  # 20 MB, for who asks for it
 
-        return fallback.Pool(loop, setup.addresses, setup.limits, channels=setup.channels, done=done,
+        return fallback.GrpcioPool(loop, setup.addresses, setup.limits, channels=setup.channels, done=done,
                              keep_alive=setup.keep_alive)
     if setup.protocol == "local":
-        return local.Pool(loop, setup.addresses[0], setup.limits, done=done)
-    return http.Pool(loop, setup.addresses, setup.limits, reserve=setup.reserve, fresh=setup.fresh, done=done,
+        return local.LocalPool(loop, setup.addresses[0], setup.limits, done=done)
+    return http.HttpPool(loop, setup.addresses, setup.limits, reserve=setup.reserve, fresh=setup.fresh, done=done,
                      fragment=fragment, batched=not setup.closed)

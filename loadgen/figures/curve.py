@@ -23,7 +23,7 @@ _NAMED: Final = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999, 0.99999)
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class PercentileCurve:
     """Percentiles of one metric over `count` values; ns, int64[n] each, ABSENT where there is none.
 
     `values` is what the sample carries; above it only `bounds` are known, which the truth is at least.
@@ -39,13 +39,13 @@ class Curve:
     high: Integers
 
 
-def curves(recorder: Recorder, stream: bool = True) -> tuple[Curve, ...]:
+def curves(recorder: Recorder, stream: bool = True) -> tuple[PercentileCurve, ...]:
     """Return the curve of each metric that has values; without `stream` those of whole requests alone."""
     found = [curve(recorder, metric) for metric in (METRICS if stream else WITHOUT_STREAM)]
     return tuple(one for one in found if one)
 
 
-def curve(recorder: Recorder, metric: str) -> Curve | None:
+def curve(recorder: Recorder, metric: str) -> PercentileCurve | None:
     """Return the curve of a metric, up to the share that its largest value has; None without values."""
     histogram = recorder.metrics.get(metric)
     if histogram is None or not histogram.count:
@@ -60,7 +60,7 @@ def curve(recorder: Recorder, metric: str) -> Curve | None:
     values, bounds, low, high = points
     # What is still running counts as slower than every success, so a bound is never below what comes before it.
     bounds = np.where(bounds == ABSENT, ABSENT, np.maximum.accumulate(np.maximum(values, bounds)))
-    return Curve(metric, histogram.count, np.asarray(shares), values, bounds, low, high)
+    return PercentileCurve(metric, histogram.count, np.asarray(shares), values, bounds, low, high)
 
 
 def _shares(count: int) -> list[float]:

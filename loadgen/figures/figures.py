@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from loadgen.checks import span
 from loadgen.figures.axis import Axis
-from loadgen.figures.curve import Curve, curves
+from loadgen.figures.curve import PercentileCurve, curves
 from loadgen.figures.density import Cloud, Density, Scatter
 from loadgen.figures.flow import Flow, FlowCounter
 from loadgen.figures.grid import Band, Grid, Heat
@@ -34,7 +34,7 @@ class Figures:
     """
 
     window: tuple[int, int]
-    curves: tuple[Curve, ...]
+    curves: tuple[PercentileCurve, ...]
     flow: Flow
     ttft: Band | None
     itl: Band | None

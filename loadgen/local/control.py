@@ -10,7 +10,7 @@ HOME: Final = "loadgen-"
 """How the name of the directory begins that the desk makes for a model's process, and that either removes."""
 
 
-class Load(msgspec.Struct, tag=True):
+class LoadModel(msgspec.Struct, tag=True):
     """First: which model to load, as the tables `target` and `model` of a plan, and the body of a Call to try it with.
     """
 
@@ -41,5 +41,5 @@ class Facts(msgspec.Struct, tag=True):
     facts: dict[str, Any]
 
 
-ToProcess = Load | Tell
+ToProcess = LoadModel | Tell
 ToDesk = Loaded | Refused | Facts

@@ -17,14 +17,14 @@ from typing import Any, NoReturn
 import msgspec
 
 from loadgen.backends import registry
-from loadgen.backends.errors import told
+from loadgen.backends.errors import one_line
 from loadgen.backends.local.interface import LocalBackend, streams_by_form
 from loadgen.config import plan_file
 from loadgen.engine.process_stats import cpu_time, max_rss
-from loadgen.local.control import HOME, Facts, Load, Loaded, Refused, Tell, ToDesk, ToProcess
-from loadgen.protocols.link import Frames, encode
-from loadgen.protocols.local.jobs import Job, Jobs, answer_of, job_of
-from loadgen.protocols.local.service import Service, written
+from loadgen.local.control import HOME, Facts, Loaded, LoadModel, Refused, Tell, ToDesk, ToProcess
+from loadgen.protocols.link import MessageFrames, encode
+from loadgen.protocols.local.jobs import Jobs, LocalJob, answer_of, job_of
+from loadgen.protocols.local.service import ModelService, written
 from loadgen.types import Failure, UsageError
 
 _READ_SIZE = 1 << 16
@@ -38,7 +38,7 @@ class Host:
     def __init__(self, control: socket.socket, listening: socket.socket) -> None:
         self._control = control
         self._listening = listening
-        self._frames = Frames(ToProcess)
+        self._frames = MessageFrames(ToProcess)
         self._jobs = Jobs()
         self._backend: LocalBackend | None = None
         self._loaded_in = 0
@@ -55,14 +55,14 @@ class Host:
 
     def _run(self) -> int:
         order = self._next()
-        if not isinstance(order, Load):
+        if not isinstance(order, LoadModel):
             return 0
         started = monotonic_ns()
         threading.Thread(target=self._leave_with_desk, name="loading", daemon=True).start()
         plan = plan_file.from_dict({"target": order.target, "model": order.model})
         self._backend = registry.load_local(plan.target, plan.model)
         self._loaded_in = monotonic_ns() - started
-        Service(self._listening, self._jobs).start()
+        ModelService(self._listening, self._jobs).start()
         threading.Thread(target=self._attend, args=(order.first,), name="desk", daemon=True).start()
         self._backend.serve(self._jobs)
         if not self._jobs.closed:
@@ -136,9 +136,9 @@ class Host:
         Returns what was wrong with the answer, and whether its tokens were told one by one, None if it had none.
         """
         over = threading.Event()
-        seen: list[tuple[Job, Failure | None]] = []
+        seen: list[tuple[LocalJob, Failure | None]] = []
 
-        def ended(job: Job, reason: str, failure: Failure | None) -> None:
+        def ended(job: LocalJob, reason: str, failure: Failure | None) -> None:
             seen.append((job, written(answer_of, job, reason, failure).failure))
             over.set()
 
@@ -156,7 +156,7 @@ class Host:
         try:
             own = msgspec.to_builtins(dict(self._backend.facts()), str_keys=True, enc_hook=_builtin)
         except Exception as error:
-            raise UsageError(f"the model is loaded, and its facts() failed: {told(error)}") from error
+            raise UsageError(f"the model is loaded, and its facts() failed: {one_line(error)}") from error
         return {"load_time": self._loaded_in, "max_rss": max_rss(), "cpu": cpu_time(), **own}
 
     def _facts_now(self) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class Host:
             traceback.print_exc()
             return {}
 
-    def _next(self) -> Load | Tell | None:
+    def _next(self) -> LoadModel | Tell | None:
         """Wait for what the desk says next; None when it has gone."""
         while True:
             try:
@@ -177,7 +177,7 @@ class Host:
             if not data:
                 return None
             for message in self._frames.feed(data):
-                order: Load | Tell = message
+                order: LoadModel | Tell = message
                 return order
 
     def _say(self, message: ToDesk) -> None:

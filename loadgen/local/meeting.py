@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from loadgen.backends.local.answers import Local
 from loadgen.config import plan_file
-from loadgen.local.control import Load, Loaded
+from loadgen.local.control import Loaded, LoadModel
 from loadgen.local.process import ModelProcess
 from loadgen.plan import Plan
 from loadgen.protocols.http.address import Address
@@ -18,13 +18,13 @@ from loadgen.types import Request, UsageError
 from loadgen.workload import tokens
 from loadgen.workload.images import alike
 
-Met = tuple[tuple[Address, ...], Plan, "Watch"]
+Connected = tuple[tuple[Address, ...], Plan, "ModelWatch"]
 TOKENIZER: Final = "tokenizer.json"
 FIRST: Final = "Hello from loadgen."
 _FIRST_LIMIT: Final = 4
 
 
-class Watch:
+class ModelWatch:
     """Looks after the process of the model while it is used. `keep` is where its output goes when it ends."""
 
     def __init__(self, process: ModelProcess, loaded: Loaded) -> None:
@@ -45,7 +45,7 @@ class Watch:
         self._process.end(self.keep)
 
 
-async def meet(plan: Plan, backend: Local, warn: Callable[[str], None]) -> Met:
+async def connect(plan: Plan, backend: Local, warn: Callable[[str], None]) -> Connected:
     """Start the process of the model and wait until it is loaded, warm and tried.
 
     Returns where senders reach it, the plan with what was decided here (name, stream, tokenizer, one sender), and the
@@ -54,7 +54,7 @@ async def meet(plan: Plan, backend: Local, warn: Callable[[str], None]) -> Met:
     if plan.model.path.startswith("~/"):  # from a file: no shell was there to do it
         plan = replace(plan, model=replace(plan.model, path=str(Path(plan.model.path).expanduser())))
     tables, first = plan_file.to_dict(plan), _first_request(plan)
-    order = Load(tables["target"], tables["model"], backend.encode(first).body if plan.target.probe else b"")
+    order = LoadModel(tables["target"], tables["model"], backend.encode(first).body if plan.target.probe else b"")
     process = ModelProcess()
     try:
         loaded = await asyncio.get_running_loop().run_in_executor(None, process.load, order)
@@ -65,7 +65,7 @@ async def meet(plan: Plan, backend: Local, warn: Callable[[str], None]) -> Met:
         process.interrupt()
         process.end()
         raise
-    return (process.address,), plan, Watch(process, loaded)
+    return (process.address,), plan, ModelWatch(process, loaded)
 
 
 def _first_request(plan: Plan) -> Request:

@@ -16,9 +16,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from loadgen.local.control import HOME, Facts, Load, Loaded, Refused, Tell, ToDesk
+from loadgen.local.control import HOME, Facts, Loaded, LoadModel, Refused, Tell, ToDesk
 from loadgen.protocols.http.address import Address
-from loadgen.protocols.link import Frames, encode
+from loadgen.protocols.link import MessageFrames, encode
 from loadgen.types import UsageError
 
 _READ_SIZE = 1 << 16
@@ -46,10 +46,10 @@ class ModelProcess:
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno(), listening.fileno()],
                                              stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                                              process_group=0)
-        self._frames = Frames(ToDesk)
+        self._frames = MessageFrames(ToDesk)
         self.address = Address(socket.AF_UNIX, (path,), "model")
 
-    def load(self, order: Load) -> Loaded:
+    def load(self, order: LoadModel) -> Loaded:
         """Let it load the model, and wait. Raises UsageError if that can't be done, RuntimeError for a bug."""
         self._control.sendall(encode(order))
         told = self._hear()

@@ -13,14 +13,14 @@ from loadgen.mock.poller import IN, OUT, Poller
 
 if TYPE_CHECKING:
     from loadgen.mock.grpc import Session
-    from loadgen.mock.stream import Stream
+    from loadgen.mock.stream import AnswerStream
 
 _READ: Final = 64 << 10
 _WAIT: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _LINGER_NOT: Final = struct.pack("ii", 1, 0)
 
 
-class Connection:
+class ClientConnection:
     """A socket with its two buffers. `alive` turns False for good when the peer is found gone."""
 
     __slots__ = ("alive", "closing", "out", "pending", "poller", "session", "shaking", "sock", "stream")
@@ -35,7 +35,7 @@ class Connection:
         self.sock, self.poller = sock, poller
         self.pending = b""
         self.out = bytearray()
-        self.stream: Stream | None = None
+        self.stream: AnswerStream | None = None
         self.session: Session | None = None  # HTTP/2, once the client has begun to speak that
         self.alive = True
         self.closing = False  # close as soon as `out` is empty

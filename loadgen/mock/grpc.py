@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 from hpack import Decoder
 from hpack.exceptions import HPACKError
 
 from loadgen.mock.http import JSON, Head
+from loadgen.protocols.grpc.request import frame
 from loadgen.protocols.grpc.status import NAMES
 from loadgen.protocols.http2 import frames, headers
 
 if TYPE_CHECKING:
-    from loadgen.mock.connection import Connection
-    from loadgen.mock.service import Service
-    from loadgen.mock.stream import Stream
+    from loadgen.mock.stream import AnswerStream
 
 _FIRST: Final = ((b":status", b"200"), (b"content-type", b"application/grpc"))
 HEAD: Final = headers.encode(_FIRST)
@@ -33,12 +32,30 @@ Unary = Callable[[str, bytes], bytes | None]
 _PREFIX: Final = struct.Struct(">BI")
 
 
-def frame(message: bytes) -> bytes:
-    """Put the prefix of gRPC before a message."""
-    return _PREFIX.pack(0, len(message)) + message
+class Wire(Protocol):
+    """The connection below a session; `alive` turns False for good when the peer is gone, or speaks no HTTP/2."""
+
+    alive: bool
+
+    def write(self, data: bytes) -> bool:
+        """Hand `data` to the kernel, or keep what it does not take; False if the peer is gone."""
 
 
-class Channel:
+class Handler(Protocol):
+    """Who answers the requests of a session."""
+
+    @property
+    def paths(self) -> Collection[str]:
+        """The paths of calls that generate."""
+
+    def handle(self, head: Head, body: bytes, connection: GrpcStream) -> None:
+        """Take one request: reply at once, or leave a stream in `connection.stream`."""
+
+    def abandon(self, stream: AnswerStream) -> None:
+        """Book a stream whose client has hung up."""
+
+
+class GrpcStream:
     """One stream; to Stream and Service a connection that is theirs alone. First written is the header block."""
 
     __slots__ = ("_begun", "_ending", "_waiting", "body", "closing", "head", "number", "session", "stream", "window")
@@ -47,7 +64,7 @@ class Channel:
 
     def __init__(self, session: Session, number: int, window: int) -> None:
         self.session, self.number, self.window = session, number, window
-        self.stream: Stream | None = None
+        self.stream: AnswerStream | None = None
         self.closing = False  # the service wants it closed without an answer
         self.head: Head | None = None
         self.body = b""
@@ -120,10 +137,10 @@ class Channel:
 class Session:
     """One HTTP/2 connection of a client. `feed` takes what has come; requests go to the service, or to `unary`."""
 
-    def __init__(self, connection: Connection, service: Service, unary: Unary) -> None:
+    def __init__(self, connection: Wire, service: Handler, unary: Unary) -> None:
         self.connection, self.service = connection, service
         self._unary = unary
-        self.channels: dict[int, Channel] = {}
+        self.channels: dict[int, GrpcStream] = {}
         self.window = frames.DEFAULT_WINDOW  # what the client takes over all streams
         self._initial = frames.DEFAULT_WINDOW
         self._preface = frames.PREFACE
@@ -180,7 +197,7 @@ class Session:
         block, self._block = self._block, b""
         fields = {_text(name): _text(value) for name, value, *_ in self._decoder.decode(block, raw=True)}
         if stream not in self.channels and ":path" in fields:
-            channel = Channel(self, stream, self._initial)
+            channel = GrpcStream(self, stream, self._initial)
             channel.head = Head("POST", fields[":path"].partition("?")[0], fields, 0, True)
             self.channels[stream] = channel
 
@@ -198,11 +215,11 @@ class Session:
                 head, channel.head = channel.head, None
                 self._serve(channel, head, channel.body[_PREFIX.size:_PREFIX.size + length])
 
-    def _serve(self, channel: Channel, head: Head, message: bytes) -> None:
+    def _serve(self, channel: GrpcStream, head: Head, message: bytes) -> None:
         answer = self._unary(head.path, message)
         if answer is not None:
             channel.reply(200, frame(answer), {})
-        elif head.path in self.service.dialect.paths:
+        elif head.path in self.service.paths:
             self.service.handle(head, message, channel)
         else:
             channel.reply(501, b'{"error": "ModelStreamInfer alone is served: the model is decoupled"}', {})

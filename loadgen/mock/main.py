@@ -9,9 +9,9 @@ import ssl
 import sys
 from typing import BinaryIO
 
-from loadgen.mock.options import Settings, add_arguments, settings_of
+from loadgen.mock.options import MockSettings, add_arguments, settings_of
 from loadgen.mock.server import Server
-from loadgen.mock.service import Service
+from loadgen.mock.service import MockService
 from loadgen.types import UsageError
 
 
@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
         file = stack.enter_context(_open_truth(settings.truth)) if settings.truth else None
         tls = _tls(settings)
         try:
-            server = Server(Service(settings, file), tls)
+            server = Server(MockService(settings, file), tls)
         except OSError as error:
             wish = f"{settings.host}:{settings.port}"
             raise UsageError(f"can't listen on {wish} ({error.strerror}): write another --port, or 0 for any") from None
@@ -52,7 +52,7 @@ def _open_truth(path: str) -> BinaryIO:
         raise UsageError(f"--truth: can't write {path} ({error.strerror}): name another file") from None
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
+def _tls(settings: MockSettings) -> ssl.SSLContext | None:
     if not settings.tls_cert:
         if settings.tls_key:
             raise UsageError("--tls-key needs a certificate: write --tls-cert FILE too")

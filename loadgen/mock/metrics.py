@@ -22,7 +22,7 @@ _E2E: Final = (
 )  # fmt: skip
 
 
-class Histogram:
+class PrometheusHistogram:
     """A Prometheus histogram of ns, with vLLM's bounds in seconds."""
 
     def __init__(self, name: str, about: str, bounds: Sequence[float]) -> None:
@@ -51,10 +51,10 @@ class Metrics:
 
     def __init__(self, model: str) -> None:
         self.label = f'model_name="{model}"'
-        self.ttft = Histogram("vllm:time_to_first_token_seconds", "Time to first token.", _TTFT)
-        self.itl = Histogram("vllm:inter_token_latency_seconds", "Time between token events.", _ITL)
-        self.e2e = Histogram("vllm:e2e_request_latency_seconds", "Time from arrival to last token.", _E2E)
-        self.queue = Histogram("vllm:request_queue_time_seconds", "Time spent waiting for a slot.", _E2E)
+        self.ttft = PrometheusHistogram("vllm:time_to_first_token_seconds", "Time to first token.", _TTFT)
+        self.itl = PrometheusHistogram("vllm:inter_token_latency_seconds", "Time between token events.", _ITL)
+        self.e2e = PrometheusHistogram("vllm:e2e_request_latency_seconds", "Time from arrival to last token.", _E2E)
+        self.queue = PrometheusHistogram("vllm:request_queue_time_seconds", "Time spent waiting for a slot.", _E2E)
         self.prompt_tokens = 0
         self.generation_tokens = 0
         self.finished = {"stop": 0, "length": 0, "abort": 0, "error": 0}

@@ -11,8 +11,8 @@ from loadgen.types import UsageError
 from loadgen.units import parse_count, parse_duration
 
 if TYPE_CHECKING:
+    from loadgen.mock.delays import Delay
     from loadgen.mock.faults import Fault
-    from loadgen.mock.pacing import Delay
 
 DIALECTS: Final = ("openai", "tgi", "mindie", "triton")
 
@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class MockSettings:
     """What one mock server does; times in ns."""
 
     host: str
@@ -101,13 +101,13 @@ def _add_faults(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--keep", default="1000000", metavar="N", help="requests that GET /truth remembers (1000000)")
 
 
-def settings_of(args: argparse.Namespace) -> Settings:
+def settings_of(args: argparse.Namespace) -> MockSettings:
     """Turn parsed arguments into Settings. Raise UsageError naming the flag that is wrong."""
+    from loadgen.mock.delays import Delay
     from loadgen.mock.faults import parse_fault
-    from loadgen.mock.pacing import Delay
 
     seed = _flag("seed", args.seed, lambda text: parse_count(text, 0))
-    return Settings(
+    return MockSettings(
         host=args.host,
         port=_flag("port", args.port, lambda text: _below(parse_count(text, 0), 65_536)),
         dialect=args.dialect,

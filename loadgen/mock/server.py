@@ -10,12 +10,12 @@ from heapq import heappop, heapreplace
 from typing import Final
 
 from loadgen.clock import TimerFd, has_timerfd
-from loadgen.mock.connection import Connection, listen
-from loadgen.mock.grpc import Channel, Session
+from loadgen.mock.connection import ClientConnection, listen
+from loadgen.mock.grpc import GrpcStream, Session
 from loadgen.mock.http import BadRequestError, response, take
 from loadgen.mock.poller import EDGE, IN, OUT, open_poller
-from loadgen.mock.service import Service
-from loadgen.mock.stream import ENDED, Stream
+from loadgen.mock.service import MockService
+from loadgen.mock.stream import ENDED, AnswerStream
 from loadgen.protocols.http2.frames import PREFACE
 
 _ACCEPTS: Final = 64
@@ -26,12 +26,12 @@ _SECOND: Final = 1_000_000_000
 class Server:
     """Serves until stop(). Raise OSError where the address can't be had."""
 
-    def __init__(self, service: Service, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, service: MockService, tls: ssl.SSLContext | None = None) -> None:
         self.service = service
         self.listener = listen(service.settings.host, service.settings.port)
         self.tls = tls
         self.poller = open_poller()
-        self.connections: dict[int, Connection] = {}
+        self.connections: dict[int, ClientConnection] = {}
         self._stopping = False
         self._waker, self._wake = socket.socketpair()
         self._waker.setblocking(False)
@@ -118,19 +118,23 @@ class Server:
                 heapreplace(heap, (following, number, stream))
                 continue
             heappop(heap)
-            if following == ENDED and isinstance(stream, Stream):
+            if following == ENDED and isinstance(stream, AnswerStream):
                 self._ended(stream, due)
 
-    def _ended(self, stream: Stream, due: int) -> None:
-        connection = stream.connection
+    def _ended(self, stream: AnswerStream, due: int) -> None:
+        written = stream.connection
+        connection = written.session.connection if isinstance(written, GrpcStream) else written
+        assert isinstance(connection, ClientConnection)  # there is nothing else that a Server reads from
         if not connection.alive:
-            self._drop(connection.session.connection if isinstance(connection, Channel) else connection)
+            self._drop(connection)
+            return
+        if isinstance(written, GrpcStream):
+            written.stream = None
+            self.service.finish(stream, due)
+            written.end(stream.hang_up)
             return
         connection.stream = None
         self.service.finish(stream, due)
-        if isinstance(connection, Channel):
-            connection.end(stream.hang_up)
-            return
         if stream.hang_up == "reset":
             self._drop(connection, reset=True)
         elif stream.hang_up or not stream.keep_alive:
@@ -138,20 +142,20 @@ class Server:
         else:
             self._requests(connection)
 
-    def _finish(self, connection: Connection) -> None:
+    def _finish(self, connection: ClientConnection) -> None:
         """Close once everything is sent."""
         connection.closing = True
         if not connection.out:
             self._drop(connection)
 
-    def _readable(self, connection: Connection) -> None:
+    def _readable(self, connection: ClientConnection) -> None:
         connection.read()
         if connection.alive:
             self._requests(connection)
         if not connection.alive:
             self._drop(connection)
 
-    def _requests(self, connection: Connection) -> None:
+    def _requests(self, connection: ClientConnection) -> None:
         """Take the requests that are whole, one after the other; a session of HTTP/2 takes all that has come."""
         unary = getattr(self.service.dialect, "unary", None)
         if connection.session is None and unary is not None and connection.pending.startswith(PREFACE[:3]):
@@ -185,10 +189,10 @@ class Server:
             if self.tls is not None:
                 sock.setblocking(False)
                 sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-            self.connections[sock.fileno()] = Connection(sock, self.poller)
+            self.connections[sock.fileno()] = ClientConnection(sock, self.poller)
             self.service.truth.totals["connections"] += 1
 
-    def _drop(self, connection: Connection, reset: bool = False) -> None:
+    def _drop(self, connection: ClientConnection, reset: bool = False) -> None:
         """Close a connection, and abandon what was still being sent on it."""
         fd = connection.sock.fileno()
         if fd < 0:

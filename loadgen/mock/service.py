@@ -3,50 +3,52 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from random import Random
 from typing import BinaryIO
 
-from loadgen.mock.connection import Connection
-from loadgen.mock.dialects.interface import Ask, Dialect, RefusedError
-from loadgen.mock.dialects.mindie import MindIE
-from loadgen.mock.dialects.openai import OpenAI
-from loadgen.mock.dialects.tgi import TGI
+from loadgen.mock.connection import ClientConnection
+from loadgen.mock.dialects.interface import Dialect, MockRequest, RequestRefusedError
+from loadgen.mock.dialects.mindie import MindIEDialect
+from loadgen.mock.dialects.openai import OpenAIDialect
+from loadgen.mock.dialects.tgi import TGIDialect
 from loadgen.mock.faults import STATUS, Faults
-from loadgen.mock.grpc import HEAD, Channel
+from loadgen.mock.grpc import HEAD, GrpcStream
 from loadgen.mock.http import JSON, Head, response
 from loadgen.mock.metrics import Metrics
-from loadgen.mock.options import Settings
-from loadgen.mock.pacing import Pacer, PlannedTimes
-from loadgen.mock.stream import KeepAlive, OnePiece, Stream, stream_head
+from loadgen.mock.options import MockSettings
+from loadgen.mock.pacing import PlannedTimes, TokenPacer
+from loadgen.mock.stream import AnswerStream, KeepAlive, OnePiece, stream_head
 from loadgen.mock.truth import Record, Truth
 
+Peer = ClientConnection | GrpcStream
 
-def make_dialect(settings: Settings) -> Dialect:
+
+def make_dialect(settings: MockSettings) -> Dialect:
     """Make the dialect that the settings name."""
     if settings.dialect == "tgi":
-        return TGI(settings.model, settings.output_tokens, settings.max_model_len)
+        return TGIDialect(settings.model, settings.output_tokens, settings.max_model_len)
     if settings.dialect == "triton":
-        from loadgen.mock.dialects.triton import Triton  # its messages take a moment to import
+        from loadgen.mock.dialects.triton import TritonDialect  # its messages take a moment to import
 
-        return Triton(settings.model, settings.output_tokens, settings.tokens_per_event)
+        return TritonDialect(settings.model, settings.output_tokens, settings.tokens_per_event)
     if settings.dialect == "mindie":
-        return MindIE(settings.model, settings.output_tokens, settings.tokens_per_event, settings.max_model_len,
+        return MindIEDialect(settings.model, settings.output_tokens, settings.tokens_per_event, settings.max_model_len,
                       settings.full_text)  # fmt: skip
-    return OpenAI(settings.model, settings.output_tokens, settings.tokens_per_event, settings.max_model_len,
+    return OpenAIDialect(settings.model, settings.output_tokens, settings.tokens_per_event, settings.max_model_len,
                   settings.reject)  # fmt: skip
 
 
-class Service:
+class MockService:
     """All requests of one server. Knows no sockets but through Connection's write()."""
 
     def __init__(
-        self, settings: Settings, file: BinaryIO | None = None, clock: Callable[[], int] = time.monotonic_ns
+        self, settings: MockSettings, file: BinaryIO | None = None, clock: Callable[[], int] = time.monotonic_ns
     ) -> None:
         self.settings = settings
         self.clock = clock
         self.dialect = make_dialect(settings)
-        self.pacer = Pacer(
+        self.pacer = TokenPacer(
             settings.ttft, settings.ttft_per_token, settings.itl, settings.itl_per_stream, settings.slots
         )
         self.faults = Faults(settings.faults, settings.seed)
@@ -54,12 +56,16 @@ class Service:
         if hasattr(self.dialect, "counts"):
             self.dialect.counts = lambda: self.truth.totals["ended"]
         self.metrics = Metrics(settings.model)
-        self.live: dict[int, Stream] = {}
+        self.live: dict[int, AnswerStream] = {}
         self.number = 0
         self._stops = Random(f"stops/{settings.seed}")
         self._plain_head = stream_head({})
 
-    def handle(self, head: Head, body: bytes, connection: Connection | Channel) -> None:
+    @property
+    def paths(self) -> Collection[str]:
+        return self.dialect.paths
+
+    def handle(self, head: Head, body: bytes, connection: Peer) -> None:
         """Take one request: reply at once, or leave a stream in `connection.stream`."""
         arrival = self.clock()
         headers = _response_headers(head)
@@ -73,14 +79,14 @@ class Service:
             self._generate(head, body, connection, arrival, headers)
 
     def _generate(
-        self, head: Head, body: bytes, connection: Connection | Channel, arrival: int, headers: dict[str, str]
+        self, head: Head, body: bytes, connection: Peer, arrival: int, headers: dict[str, str]
     ) -> None:
         key = self.settings.api_key
         try:
             if key and head.headers.get("authorization") != f"Bearer {key}":
-                raise RefusedError(401, self.dialect.error(401, "Unauthorized"))
+                raise RequestRefusedError(401, self.dialect.error(401, "Unauthorized"))
             ask = self.dialect.read(head.path, body)
-        except RefusedError as refused:
+        except RequestRefusedError as refused:
             self.truth.totals["refused"] += 1
             connection.reply(refused.status, refused.body, headers, refused.content_type)
             return
@@ -97,7 +103,7 @@ class Service:
         else:
             self._start(record, ask, connection, headers, tokens, finish)
 
-    def _length(self, ask: Ask) -> tuple[int, str]:
+    def _length(self, ask: MockRequest) -> tuple[int, str]:
         """Draw how many tokens the answer has; draws alike for every request, so that the seed decides."""
         chance, where = self._stops.random(), self._stops.random()
         most = ask.output_tokens
@@ -106,7 +112,7 @@ class Service:
             return most, "length"
         return least + int(where * (most - least)), "stop"
 
-    def _overload(self, record: Record, ask: Ask, connection: Connection | Channel, headers: dict[str, str]) -> None:
+    def _overload(self, record: Record, ask: MockRequest, connection: Peer, headers: dict[str, str]) -> None:
         """Refuse as the server does when it has too many requests."""
         refused = self.dialect.overloaded(ask)
         record.status = refused.status
@@ -114,7 +120,7 @@ class Service:
         record.end = self.clock()
         self.truth.add(record, bool(self.live))
 
-    def _refuse(self, record: Record, connection: Connection | Channel, headers: dict[str, str]) -> None:
+    def _refuse(self, record: Record, connection: Peer, headers: dict[str, str]) -> None:
         """Answer with a status, or not at all."""
         record.status = STATUS.get(record.fault, 0)
         if record.fault == "redirect":
@@ -128,7 +134,8 @@ class Service:
         self.truth.add(record, bool(self.live))
 
     def _start(
-        self, record: Record, ask: Ask, connection: Connection | Channel, headers: dict[str, str], tokens: int,
+        self, record: Record, ask: MockRequest, connection: Peer, headers: dict[str, str],
+        tokens: int,
         finish: str,
     ) -> None:  # fmt: skip
         answer = self.dialect.answer(ask, record.number, tokens, PlannedTimes(self.pacer, record))
@@ -141,7 +148,7 @@ class Service:
         else:
             answer = OnePiece(answer, tokens, headers)
         keep_alive = not connection.closing
-        stream = Stream(record, answer, connection, self.pacer, self.clock, events, tokens, finish, keep_alive)
+        stream = AnswerStream(record, answer, connection, self.pacer, self.clock, events, tokens, finish, keep_alive)
         connection.closing = False
         connection.stream = stream
         self.live[record.number] = stream
@@ -153,7 +160,7 @@ class Service:
             comments = KeepAlive(stream, self.live, self.settings.keep_alive)
             self.pacer.keep_alive(comments, record.number, record.arrival + self.settings.keep_alive)
 
-    def finish(self, stream: Stream, at: int) -> None:
+    def finish(self, stream: AnswerStream, at: int) -> None:
         """Book a stream that ended; `at` is when its slot became free (ns)."""
         record = stream.record
         record.end = self.clock()
@@ -166,7 +173,7 @@ class Service:
         self.truth.add(record, bool(self.live))
         self.metrics.add(record)
 
-    def abandon(self, stream: Stream) -> None:
+    def abandon(self, stream: AnswerStream) -> None:
         """Book a stream whose client has hung up."""
         stream.gone = True
         self.finish(stream, self.clock())

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from loadgen.mock.dialects.interface import BARE, Answer
+from loadgen.mock.dialects.interface import BARE, AnswerBytes
 from loadgen.mock.http import head_of, response
 
 if TYPE_CHECKING:
-    from loadgen.mock.connection import Connection
-    from loadgen.mock.grpc import Channel
-    from loadgen.mock.pacing import Pacer
+    from loadgen.mock.pacing import TokenPacer
     from loadgen.mock.truth import Record
 
 ENDED: Final = 0
@@ -19,7 +17,14 @@ HELD: Final = -1
 """What step() gives instead of the next due instant: the answer is over, or it stalls for ever."""
 
 
-class Stream:
+class Writable(Protocol):
+    """What an answer is written to: a connection, or one stream of it."""
+
+    def write(self, data: bytes) -> bool:
+        """Hand `data` on; False if the peer is gone."""
+
+
+class AnswerStream:
     """One answer being sent. The server calls step() at each due instant.
 
     `events` is the number of token events; an answer in one piece has one, at the instant of its last token.
@@ -31,7 +36,8 @@ class Stream:
     )  # fmt: skip
 
     def __init__(
-        self, record: Record, answer: Answer, connection: Connection | Channel, pacer: Pacer, clock: Callable[[], int],
+        self, record: Record, answer: AnswerBytes, connection: Writable, pacer: TokenPacer,
+        clock: Callable[[], int],
         events: int, tokens: int, finish: str, keep_alive: bool,
     ) -> None:  # fmt: skip
         self.record, self.number = record, record.number
@@ -104,39 +110,39 @@ class Stream:
         return ENDED
 
 
-def _cut(stream: Stream, due: int) -> int:
+def _cut(stream: AnswerStream, due: int) -> int:
     stream.connection.write(stream.answer.torn())
     stream.hang_up = "close"
     return ENDED
 
 
-def _reset(stream: Stream, due: int) -> int:
+def _reset(stream: AnswerStream, due: int) -> int:
     stream.connection.write(stream.answer.torn())
     stream.hang_up = "reset"
     return ENDED
 
 
-def _stall(stream: Stream, due: int) -> int:
+def _stall(stream: AnswerStream, due: int) -> int:
     stream.connection.write(stream.answer.torn())
     return HELD
 
 
-def _garbage(stream: Stream, due: int) -> int:
+def _garbage(stream: AnswerStream, due: int) -> int:
     stream.connection.write(stream.answer.garbage())
     return stream.step(due) if stream.record.stream else ENDED
 
 
-def _callback_timeout(stream: Stream, due: int) -> int:
+def _callback_timeout(stream: AnswerStream, due: int) -> int:
     stream.connection.write(stream.answer.bare())
     return ENDED
 
 
-def _errevent(stream: Stream, due: int) -> int:
+def _errevent(stream: AnswerStream, due: int) -> int:
     stream.connection.write(stream.answer.failure())
     return ENDED
 
 
-STRIKES: Final[Mapping[str, Callable[[Stream, int], int]]] = {
+STRIKES: Final[Mapping[str, Callable[[AnswerStream, int], int]]] = {
     "cut": _cut,
     "reset": _reset,
     "stall": _stall,
@@ -152,7 +158,7 @@ class KeepAlive:
 
     __slots__ = ("_interval", "_live", "_stream")
 
-    def __init__(self, stream: Stream, live: Mapping[int, Stream], interval: int) -> None:
+    def __init__(self, stream: AnswerStream, live: Mapping[int, AnswerStream], interval: int) -> None:
         self._stream, self._live, self._interval = stream, live, interval
 
     @property
@@ -169,7 +175,7 @@ class KeepAlive:
 class OnePiece:
     """An answer in one piece, as an Answer: its only event is the whole response."""
 
-    def __init__(self, inner: Answer, tokens: int, headers: Mapping[str, str]) -> None:
+    def __init__(self, inner: AnswerBytes, tokens: int, headers: Mapping[str, str]) -> None:
         self._inner, self._tokens, self._headers = inner, tokens, headers
 
     def opening(self) -> bytes:

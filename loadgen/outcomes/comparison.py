@@ -19,7 +19,7 @@ Outcome = Literal["pass", "regression", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class Interval:
     """A value and the interval that holds the truth with `confidence`; without one, `low` and `high` are None.
 
     With `bound`, the samples carry no value: the truth is at least `value`. The value is None where nothing was seen.
@@ -33,7 +33,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class RunOf:
+class RunRef:
     """One run of a side: its directory, its verdict, and the names of the checks that failed."""
 
     dir: str
@@ -45,7 +45,7 @@ class RunOf:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class SideCurve:
     """The percentile curve of one metric over all runs of a side: (share, value) from the smallest to the largest.
 
     Values are in the metric's unit; shares are 0 to 1, the last one is 1.
@@ -61,14 +61,14 @@ class Side:
     """One side of a cell. `curves` is by metric; empty unless the rows of the runs were read."""
 
     label: str
-    runs: tuple[RunOf, ...]
-    curves: Mapping[str, Curve] = field(default_factory=dict)
+    runs: tuple[RunRef, ...]
+    curves: Mapping[str, SideCurve] = field(default_factory=dict)
     model: str = ""
     url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ComparisonRow:
     """One statistic of one metric on both sides; values in `unit` (ns, count or per_second).
 
     `base` and `new` are the median of the runs' own values, or that of the only run; `base_runs` and `new_runs` are
@@ -82,11 +82,11 @@ class Row:
     statistic: str  # a key of report.PERCENTILES, "mean", or "" for a rate of the whole run
     unit: str
     better: Literal["less", "more"]
-    base: Estimate
-    new: Estimate
+    base: Interval
+    new: Interval
     base_runs: tuple[float | None, ...] = ()
     new_runs: tuple[float | None, ...] = ()
-    ratio: Estimate | None = None
+    ratio: Interval | None = None
     p: float | None = None
     p_adjusted: float | None = None
     verdict: Verdict = "unknown"
@@ -100,13 +100,13 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class LoadPair:
     """Runs of one load on both sides. `label` tells the cells of a sweep apart; "" where there is only one."""
 
     label: str
     base: Side
     new: Side
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
     indicative: bool = False  # one run a side: intervals are of the block bootstrap, nothing is significant
 
 
@@ -121,7 +121,7 @@ class GateResult:
     why: str
     cell: str = ""
     missing: int = 0
-    ratio: Estimate | None = None  # that of the row
+    ratio: Interval | None = None  # that of the row
     better: Literal["less", "more"] = "less"
 
     @property
@@ -139,7 +139,7 @@ class GateResult:
 class Comparison:
     """Everything a renderer needs of a comparison. `differences` are those of the loads, taken with --force."""
 
-    cells: tuple[Cell, ...]
+    cells: tuple[LoadPair, ...]
     gates: tuple[GateResult, ...]
     exit_code: int  # 0, 1 a regression, 3 it can't tell or a run is INVALID, 130 interrupted
     alpha: float = 0.05

@@ -27,7 +27,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class SloResult:
     """One SLO, decided on the upper bound of the interval. `ok` is None when it can't be decided."""
 
     slo: str
@@ -43,7 +43,7 @@ class Verdict:
     valid: bool
     exit_code: int
     checks: tuple[Check, ...]
-    gates: tuple[Gate, ...] = ()
+    gates: tuple[SloResult, ...] = ()
     notes: tuple[str, ...] = ()
     interrupted: bool = False
     aborted: str = ""  # why the run was given up before its end (--abort-on-fail)
@@ -102,7 +102,7 @@ class Report:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Report:
         verdict = {**data["verdict"], "checks": tuple(Check(**check) for check in data["verdict"]["checks"]),
-                   "gates": tuple(Gate(**gate) for gate in data["verdict"]["gates"]),
+                   "gates": tuple(SloResult(**gate) for gate in data["verdict"]["gates"]),
                    "notes": tuple(data["verdict"]["notes"])}
         metrics = {name: MetricSummary.from_json(metric) for name, metric in data["metrics"].items()}
         return cls(verdict=Verdict(**verdict), metrics=metrics,

@@ -15,7 +15,7 @@ from loadgen.backends.interface import Backend
 from loadgen.backends.triton.backend import Triton
 from loadgen.plan import Plan
 from loadgen.preflight import fit, http, triton
-from loadgen.preflight.triton_statistics import Watch
+from loadgen.preflight.triton_statistics import TritonCounters
 from loadgen.protocols.http.address import Address
 from loadgen.types import UsageError
 from loadgen.workload import Source
@@ -27,22 +27,22 @@ Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Met:
+class Connected:
     """Who is measured, as known before the clock starts. `watch` asks it what it counted meanwhile."""
 
     backend: Backend
     addresses: tuple[Address, ...]
     plan: Plan
-    watch: Watch | local.Watch | None = None
+    watch: TritonCounters | local.ModelWatch | None = None
     told: Mapping[str, Any] = field(default_factory=dict)
 
     def served(self) -> bool:
         """Say whether who answers is still there, as far as that can be known."""
-        return not isinstance(self.watch, local.Watch) or self.watch.alive()
+        return not isinstance(self.watch, local.ModelWatch) or self.watch.alive()
 
     def keep(self, directory: Path) -> None:
         """Let what the process of a local model prints be kept in the directory of the run."""
-        if isinstance(self.watch, local.Watch):
+        if isinstance(self.watch, local.ModelWatch):
             self.watch.keep = directory / MODEL_LOG
 
     def source(self) -> Source:
@@ -58,25 +58,25 @@ class Met:
 
 
 @asynccontextmanager
-async def meeting(plan: Plan, warn: Warn) -> AsyncIterator[Met]:
+async def connect(plan: Plan, warn: Warn) -> AsyncIterator[Connected]:
     """Meet whom the plan names, for as long as this is open. Raises UsageError if nobody is there or can answer."""
     if not registry.is_local(plan.target.backend):
         yield _meet(plan, warn)
         return
     backend = registry.make_local(plan.target)
-    addresses, plan, watch = await local.meet(plan, backend, warn)
+    addresses, plan, watch = await local.connect(plan, backend, warn)
     try:
-        yield Met(backend, addresses, plan, watch, {"model": watch.loaded})
+        yield Connected(backend, addresses, plan, watch, {"model": watch.loaded})
     finally:
         watch.close()
 
 
-def _meet(plan: Plan, warn: Warn) -> Met:
+def _meet(plan: Plan, warn: Warn) -> Connected:
     """Wait for the server, ask what it serves, and try one request; the Watch knows what the server counts from then.
     """
     backend = registry.make(plan.target)
     if isinstance(backend, Triton):
-        return Met(backend, *triton.meet(plan, backend, warn))
+        return Connected(backend, *triton.connect(plan, backend, warn))
     addresses = http.wait_ready(plan, backend)
     if not plan.target.model and backend.models_path:
         model, note = http.discover_model(plan, backend, addresses[0])
@@ -91,4 +91,4 @@ def _meet(plan: Plan, warn: Warn) -> Met:
             warn(odd)
         if backend.protocol == "http":
             told = fit.facts(backend, partial(http.look, plan, addresses[0]))
-    return Met(backend, addresses, plan, told=told)
+    return Connected(backend, addresses, plan, told=told)

@@ -32,7 +32,7 @@ _KEY_HINT = "the server wants another API key: give --api-key, or better LOADGEN
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """A whole HTTP answer."""
 
     status: int
@@ -40,7 +40,7 @@ class Answer:
     body: bytes
 
 
-def ask(address: Address, call: Call, timeout: float) -> Answer:
+def ask(address: Address, call: Call, timeout: float) -> HttpAnswer:
     """Send one call over a connection of its own. Raises OSError or http.client.HTTPException if there is no answer."""
     sock = socket.create_connection(address.sockaddr[:2], timeout=timeout)
     if address.server_name:
@@ -54,7 +54,7 @@ def ask(address: Address, call: Call, timeout: float) -> Answer:
             headers.setdefault("Content-Type", "application/json")
         connection.request(call.method, address.prefix + call.path, call.body or None, headers)
         response = connection.getresponse()
-        return Answer(response.status, tuple(response.getheaders()), response.read())
+        return HttpAnswer(response.status, tuple(response.getheaders()), response.read())
     finally:
         connection.close()
 

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 from loadgen.backends.triton.backend import LEAST, LENGTHS, SAMPLING, Triton
 from loadgen.backends.triton.inputs import RANDOM, ZERO, made_up, parse_shapes, read_file
-from loadgen.backends.triton.tensors import Model, model_of
+from loadgen.backends.triton.tensors import TensorModel, model_of
 from loadgen.config.plan_check import nearest
 from loadgen.plan import Plan
 from loadgen.preflight import http
-from loadgen.preflight.triton_api import GrpcPlane, HttpPlane, Plane, RefusedError
-from loadgen.preflight.triton_statistics import Watch, metrics_url, whole_url
+from loadgen.preflight.triton_api import GrpcPlane, HttpPlane, Plane, TritonRefusedError
+from loadgen.preflight.triton_statistics import TritonCounters, metrics_url, whole_url
 from loadgen.protocols.grpc.ask import ask
 from loadgen.protocols.http.address import Address, resolve
 from loadgen.protocols.http.limits import Limits
@@ -28,11 +28,11 @@ _BOUND_TO_FAIL: Final = ("grpc_invalid_argument", "grpc_unimplemented", "grpc_no
                          "grpc_permission_denied", "parse")
 _BAD_INPUT: Final = re.compile(r"\b(inputs?|shape|dims?|data-?type|batch|parameter|unknown model)\b", re.IGNORECASE)
 
-Met = tuple[tuple[Address, ...], Plan, Watch]
+Connected = tuple[tuple[Address, ...], Plan, TritonCounters]
 
 
-def meet(plan: Plan, backend: Triton, warn: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic,
-         sleep: Callable[[float], None] = time.sleep) -> Met:
+def connect(plan: Plan, backend: Triton, warn: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic,
+         sleep: Callable[[float], None] = time.sleep) -> Connected:
     """Wait for the server and its model, and tell the backend about the model.
 
     Returns the addresses, the plan with what was decided here (model, stream), and the watch over the server's own
@@ -45,7 +45,7 @@ def meet(plan: Plan, backend: Triton, warn: Callable[[str], None], *, clock: Cal
     try:
         config = planes[0].config(name)
         model = model_of(planes[0].metadata(name), config)
-    except RefusedError as error:
+    except TritonRefusedError as error:
         raise UsageError(f"the server does not tell about the model {name}: {error}") from None
     plan = replace(plan, target=replace(plan.target, model=name, stream=_streams(plan, backend, model, warn)))
     backend.model, backend.stream, backend.known = name, plan.target.stream, model
@@ -56,7 +56,7 @@ def meet(plan: Plan, backend: Triton, warn: Callable[[str], None], *, clock: Cal
         odd = (_probe if backend.protocol == "grpc" else http.probe)(plan, backend, addresses[0])
         if odd:
             warn(odd)
-    watch = Watch(planes, [name, *parts_of(config)], pages, version)
+    watch = TritonCounters(planes, [name, *parts_of(config)], pages, version)
     watch.start()
     return addresses, plan, watch
 
@@ -74,7 +74,7 @@ def _wait_ready(plan: Plan, backend: Triton, clock: Callable[[], float],
                 version = _version(plane, url, backend)
                 if clock() >= until or not plan.target.model or plane.ready(plan.target.model):
                     break
-            except (UsageError, RefusedError):
+            except (UsageError, TritonRefusedError):
                 if clock() >= until:
                     raise
             sleep(0.25)
@@ -93,7 +93,7 @@ def _plane(backend: Triton, address: Address) -> Plane:
 def _version(plane: Plane, url: str, backend: Triton) -> str:
     try:
         return str(plane.server().get("version", ""))
-    except RefusedError as error:
+    except TritonRefusedError as error:
         other = "its HTTP port takes --endpoint generate or infer" if backend.protocol == "grpc" else (
             "its gRPC port takes --endpoint grpc")
         hint = f": is this Triton's {'gRPC' if backend.protocol == 'grpc' else 'HTTP'} port? {other}"
@@ -113,7 +113,7 @@ def loaded_of(plane: Plane) -> list[str]:
     """Return the names of the models that can be asked."""
     try:
         return list(dict.fromkeys(str(entry["name"]) for entry in plane.index() if entry.get("state") == "READY"))
-    except RefusedError:
+    except TritonRefusedError:
         return []
 
 
@@ -123,7 +123,7 @@ def _check_model(plane: Plane, name: str) -> None:
         if plane.ready(name):
             return
         entries = [entry for entry in plane.index() if entry["name"] == name]
-    except RefusedError:
+    except TritonRefusedError:
         entries = []
     loaded = loaded_of(plane)
     there = f"loaded: {', '.join(loaded) or 'none'}"
@@ -135,7 +135,7 @@ def _check_model(plane: Plane, name: str) -> None:
                      f"for it with --wait-ready 5m; {there}")
 
 
-def _streams(plan: Plan, backend: Triton, model: Model, warn: Callable[[str], None]) -> bool:
+def _streams(plan: Plan, backend: Triton, model: TensorModel, warn: Callable[[str], None]) -> bool:
     """Decide whether tokens are timed. Raises UsageError for an endpoint that the model can't be asked at."""
     if model.decoupled and backend.endpoint == "infer":
         raise UsageError(f"the model {model.name} is decoupled, it answers with any number of responses, which "
@@ -151,7 +151,7 @@ def _streams(plan: Plan, backend: Triton, model: Model, warn: Callable[[str], No
     return plan.target.stream
 
 
-def _fill(plan: Plan, backend: Triton, model: Model, warn: Callable[[str], None]) -> None:
+def _fill(plan: Plan, backend: Triton, model: TensorModel, warn: Callable[[str], None]) -> None:
     """Decide what the tensors are filled with, and try it once."""
     given, work = plan.workload.input_data, plan.workload
     seed = plan.load.seed if work.seed is None else work.seed

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from loadgen.preflight.http import Answer
+from loadgen.preflight.http import HttpAnswer
 from loadgen.protocols.grpc.ask import ask as ask_grpc
 from loadgen.protocols.grpc.messages import split
 from loadgen.protocols.http.address import Address
@@ -21,7 +21,7 @@ _PATIENCE = 10_000_000_000  # ns for one question
 Metadata = tuple[tuple[str, str], ...]
 
 
-class RefusedError(Exception):
+class TritonRefusedError(Exception):
     """A question without an answer: `kind` is a failure class, the text what the server said."""
 
     def __init__(self, kind: str, said: str) -> None:
@@ -57,7 +57,7 @@ class HttpPlane:
 
     address: Address
     headers: Metadata
-    ask: Callable[[Address, Call, float], Answer]
+    ask: Callable[[Address, Call, float], HttpAnswer]
 
     def server(self) -> Mapping[str, Any]:
         self._get("/v2/health/ready", whole=False)
@@ -80,17 +80,17 @@ class HttpPlane:
         found: list[Mapping[str, Any]] = self._table(f"/v2/models/{model}/stats").get("model_stats", [])
         return found
 
-    def _answer(self, path: str, body: bytes = b"") -> Answer:
+    def _answer(self, path: str, body: bytes = b"") -> HttpAnswer:
         try:
             return self.ask(self.address, Call(path, body, self.headers, "POST" if body else "GET"), _PATIENCE / 1e9)
         except (OSError, http.client.HTTPException) as error:
             said = str(error) if str(error).isprintable() else ""
-            raise RefusedError("connect", f"no HTTP answer ({said or type(error).__name__})") from None
+            raise TritonRefusedError("connect", f"no HTTP answer ({said or type(error).__name__})") from None
 
     def _table(self, path: str) -> Mapping[str, Any]:
         found = self._get(path)
         if not isinstance(found, Mapping):
-            raise RefusedError("parse", f"{path} answers with no table: {str(found)[:200]}")
+            raise TritonRefusedError("parse", f"{path} answers with no table: {str(found)[:200]}")
         return found
 
     def _get(self, path: str, body: bytes = b"", whole: bool = True) -> Any:
@@ -98,11 +98,11 @@ class HttpPlane:
         said = answer.body[:500].decode("utf-8", "replace")
         if answer.status != 200:
             kind = f"http_{answer.status // 100}xx"
-            raise RefusedError(kind, f"HTTP {answer.status} from {path}: {said or 'no body'}")
+            raise TritonRefusedError(kind, f"HTTP {answer.status} from {path}: {said or 'no body'}")
         try:
             return msgspec.json.decode(answer.body) if whole else None
         except msgspec.DecodeError:
-            raise RefusedError("parse", f"{path} answers with no JSON: {said}") from None
+            raise TritonRefusedError("parse", f"{path} answers with no JSON: {said}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class GrpcPlane:
 
     def server(self) -> Mapping[str, Any]:
         if not self._call("ServerReady").get("ready"):
-            raise RefusedError("grpc_unavailable", "the server says that it is not ready")
+            raise TritonRefusedError("grpc_unavailable", "the server says that it is not ready")
         return self._call("ServerMetadata")
 
     def index(self) -> list[Mapping[str, Any]]:
@@ -144,10 +144,10 @@ class GrpcPlane:
         call = Call(f"/inference.GRPCInferenceService/{method}", question.SerializeToString(), self.headers)
         timeline = ask_grpc(self.address, call, Limits(_PATIENCE, 0, 0, _PATIENCE))
         if timeline.failure is not None:
-            raise RefusedError(timeline.failure.kind, timeline.failure.detail)
+            raise TritonRefusedError(timeline.failure.kind, timeline.failure.detail)
         try:
             message = getattr(messages, f"{method}Response").FromString(split(timeline.payload).data[0])
         except (DecodeError, IndexError) as error:
-            raise RefusedError("parse", f"{method} is answered with no message of Triton's ({error})") from None
+            raise TritonRefusedError("parse", f"{method} is answered with no message of Triton's ({error})") from None
         found: Mapping[str, Any] = MessageToDict(message, preserving_proto_field_name=True)
         return found

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from loadgen.preflight.triton_api import Plane, RefusedError
+from loadgen.preflight.triton_api import Plane, TritonRefusedError
 
 TIMES: Final = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit",
                 "cache_miss")
@@ -25,7 +25,7 @@ _LINE: Final = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)")
 Counters = dict[str, Any]
 
 
-class Watch:
+class TritonCounters:
     """Counters of models and of the metrics page, since `start`. Several servers are added up."""
 
     def __init__(self, planes: Sequence[Plane], models: Sequence[str], metrics: Sequence[str], version: str,
@@ -47,7 +47,7 @@ class Watch:
         """
         try:
             after = self._settled()
-        except RefusedError as error:
+        except TritonRefusedError as error:
             return {"name": "triton", "version": self._version, "error": f"no statistics after the run: {error}"}
         models = {name: changed(after[name], self._before[0].get(name, {})) for name in after}
         before, page = self._before[1], self._page()

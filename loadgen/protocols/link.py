@@ -23,7 +23,7 @@ def encode(message: msgspec.Struct) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-class Frames:
+class MessageFrames:
     """Cut a byte stream into framed messages of one direction; `kind` is the union of their types."""
 
     def __init__(self, kind: object) -> None:
@@ -58,7 +58,7 @@ class Link:
         sock.setblocking(False)
         self._loop = loop
         self._socket = sock
-        self._frames = Frames(kind)
+        self._frames = MessageFrames(kind)
         self._receive = receive
         self._lost = lost
         self._out: deque[memoryview] = deque()

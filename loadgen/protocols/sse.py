@@ -9,7 +9,7 @@ BOM: Final = b"\xef\xbb\xbf"
 LINE: Final = re.compile(rb"([^\r\n]*)(\r\n|\r|\n)")
 
 
-class Events(NamedTuple):
+class SseEvents(NamedTuple):
     """The events of a body. Element i of `data` and `ends` is the i-th event.
 
     `ends[i]` is the offset at which the event was complete: just after the first byte of the terminator of the blank
@@ -23,7 +23,7 @@ class Events(NamedTuple):
     rest: bool
 
 
-def split(payload: bytes) -> Events:
+def split(payload: bytes) -> SseEvents:
     """Split a body into its events; comments, and blocks without a data line, are skipped.
 
     Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
@@ -36,7 +36,7 @@ def split(payload: bytes) -> Events:
     return parse(payload)
 
 
-def _uniform(payload: bytes, newline: bytes, prefix: bytes) -> Events | None:
+def _uniform(payload: bytes, newline: bytes, prefix: bytes) -> SseEvents | None:
     """Split a body that is nothing but one-line data events of one form; None for any other body.
 
     What servers send nearly always. If there are exactly two newlines for each part, no part has one inside.
@@ -56,12 +56,12 @@ def _uniform(payload: bytes, newline: bytes, prefix: bytes) -> Events | None:
     for part in parts:
         end += len(part) + overhead
         ends.append(end)
-    return Events(parts, ends, {}, False)
+    return SseEvents(parts, ends, {}, False)
 
 
-def parse(payload: bytes) -> Events:
+def parse(payload: bytes) -> SseEvents:
     """Split any body, line by line: what split() does when it can't be quick."""
-    events = Events([], [], {}, False)
+    events = SseEvents([], [], {}, False)
     start = len(BOM) if payload.startswith(BOM) else 0
     # Only whole lines, so that a long unfinished one is not searched again from each of its bytes.
     stop = max(payload.rfind(b"\n"), payload.rfind(b"\r")) + 1

@@ -11,14 +11,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from loadgen.types import Row
+from loadgen.types import RequestRow
 
 Integers = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
-class Ragged:
+class ListColumn:
     """A list for each row, laid end to end: row i holds values[offsets[i]:offsets[i + 1]]; offsets is int64[n + 1]."""
 
     values: npt.NDArray[Any]
@@ -37,7 +37,7 @@ class Ragged:
         return np.diff(self.offsets)
 
     @classmethod
-    def of(cls, lists: Sequence[Sequence[int]], dtype: type[np.integer[Any]]) -> Ragged:
+    def of(cls, lists: Sequence[Sequence[int]], dtype: type[np.integer[Any]]) -> ListColumn:
         """Join lists, arrays of array("q") or numpy arrays of integers, in any mixture.
 
         A number beyond `dtype` becomes its largest or smallest: a server can say anything.
@@ -50,11 +50,11 @@ class Ragged:
             joined = joined.clip(limits.min, limits.max).astype(dtype)
         return cls(joined, offsets)
 
-    def select(self, mask: npt.NDArray[np.bool_]) -> Ragged:
+    def select(self, mask: npt.NDArray[np.bool_]) -> ListColumn:
         """Return the lists of the rows where `mask`, bool[n], is true."""
         lengths = self.lengths
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[mask])])
-        return Ragged(self.values[np.repeat(mask, lengths)], offsets)
+        return ListColumn(self.values[np.repeat(mask, lengths)], offsets)
 
 
 def _int64(part: Any) -> Any:
@@ -92,9 +92,9 @@ class Batch:
     end: Integers
     connect: Integers
     tls: Integers
-    token_at: Ragged  # int64
-    token_count: Ragged  # int32
-    token_lag: Ragged  # int64
+    token_at: ListColumn  # int64
+    token_count: ListColumn  # int32
+    token_lag: ListColumn  # int64
     coalesced: Counts
     unstamped: Counts
     reads: Counts
@@ -117,7 +117,7 @@ class Batch:
     server: list[Mapping[str, int]]
 
     @classmethod
-    def of(cls, rows: Sequence[Row]) -> Batch:
+    def of(cls, rows: Sequence[RequestRow]) -> Batch:
         """Turn rows into columns. A number beyond its column becomes the column's largest or smallest."""
         columns: dict[str, Any] = {}
         for name, kind in COLUMNS.items():
@@ -142,15 +142,15 @@ RAGGED: Final[Mapping[str, type[np.integer[Any]]]] = {
     "token_at": np.int64, "token_count": np.int32, "token_lag": np.int64}
 # Annotations are text here, so that a column's type is said once, in Batch.
 _DTYPE: Final[Mapping[str, type]] = {
-    "Integers": np.int64, "Counts": np.int32, "npt.NDArray[np.bool_]": np.bool_, "list[str]": str, "Ragged": Ragged,
-    "list[Mapping[str, int]]": dict}
+    "Integers": np.int64, "Counts": np.int32, "npt.NDArray[np.bool_]": np.bool_, "list[str]": str,
+    "ListColumn": ListColumn, "list[Mapping[str, int]]": dict}
 COLUMNS: Final[Mapping[str, type]] = {field.name: _DTYPE[str(field.type)] for field in fields(Batch)}
-"""What each column holds: a numpy type, str, dict, or Ragged (whose type is in RAGGED)."""
+"""What each column holds: a numpy type, str, dict, or ListColumn (whose type is in RAGGED)."""
 
 
 def _column(name: str, kind: type, cells: list[Any]) -> Any:
-    if kind is Ragged:
-        return Ragged.of(cells, RAGGED[name])
+    if kind is ListColumn:
+        return ListColumn.of(cells, RAGGED[name])
     try:
         return np.fromiter(cells, kind, len(cells))
     except OverflowError:
@@ -158,7 +158,7 @@ def _column(name: str, kind: type, cells: list[Any]) -> Any:
 
 
 def _selected(column: Any, mask: npt.NDArray[np.bool_]) -> Any:
-    if isinstance(column, Ragged):
+    if isinstance(column, ListColumn):
         return column.select(mask)
     if isinstance(column, np.ndarray):
         return column[mask]

@@ -19,7 +19,7 @@ FEWEST_SECTIONS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class StatisticEstimate:
     """A statistic of one metric. `value` is None where the sample can't carry it; it is at least `bound` then.
 
     `low` and `high` are the ends of the interval, `high` None without an upper bound.
@@ -38,7 +38,7 @@ class Estimate:
         return (self.high - self.low) / 2 / self.value
 
 
-def percentile(recorder: Recorder, name: str, q: float) -> Estimate | None:
+def percentile(recorder: Recorder, name: str, q: float) -> StatisticEstimate | None:
     """Estimate the q-quantile of a metric; None if nothing was recorded for it.
 
     Censored requests count as slower than every success, and with what they had reached in lower bounds. The interval
@@ -57,18 +57,18 @@ def percentile(recorder: Recorder, name: str, q: float) -> Estimate | None:
     low = reached.at_rank(low_rank) if low_rank else 0
     high = values.at_rank(high_rank) if high_rank is not None and high_rank <= values.count else None
     if reached.count < needed_n(q, confidence, two_sided=False):
-        return Estimate(None, low, high, reached.max)
+        return StatisticEstimate(None, low, high, reached.max)
     if position > values.count:
-        return Estimate(None, low, high, reached.at_rank(position))
+        return StatisticEstimate(None, low, high, reached.at_rank(position))
     value = values.at_rank(position)
     sections = [part.percentile(q) for part in recorder.batches.get(name, ()) if part.count]
     if len(sections) >= FEWEST_SECTIONS:
         section_low, section_high = sectioning_interval(sections, value, confidence)
         low, high = min(low, section_low), None if high is None else max(high, section_high)
-    return Estimate(value, low, high)
+    return StatisticEstimate(value, low, high)
 
 
-def mean(recorder: Recorder, name: str) -> Estimate | None:
+def mean(recorder: Recorder, name: str) -> StatisticEstimate | None:
     """Estimate the mean of a metric, with the interval of the means of its time batches; None without values."""
     values = recorder.metrics.get(name)
     if values is None or values.count == 0:
@@ -81,11 +81,11 @@ def batch_means(recorder: Recorder, name: str) -> list[float]:
     return [part.mean for part in recorder.batches.get(name, ()) if part.count]
 
 
-def _from_sections(value: float, sections: Sequence[float], confidence: float) -> Estimate:
+def _from_sections(value: float, sections: Sequence[float], confidence: float) -> StatisticEstimate:
     if len(sections) < FEWEST_SECTIONS:
-        return Estimate(value, 0.0, None)
+        return StatisticEstimate(value, 0.0, None)
     half = _half(sections, confidence)
-    return Estimate(value, max(0.0, value - half), value + half)
+    return StatisticEstimate(value, max(0.0, value - half), value + half)
 
 
 def _half(sections: Sequence[float], confidence: float) -> float:
@@ -95,17 +95,17 @@ def _half(sections: Sequence[float], confidence: float) -> float:
 
 
 def rate(total: int, length: int, series: Sequence[int] | np.ndarray, width: int,
-         confidence: float = CONFIDENCE) -> Estimate:
+         confidence: float = CONFIDENCE) -> StatisticEstimate:
     """Estimate a rate per second: `total` over `length` ns, with the interval of ten batches of bins of `width` ns."""
     value = total * 1e9 / length if length > 0 else 0.0
     if len(series) < 10:
-        return Estimate(value, 0.0, None)
+        return StatisticEstimate(value, 0.0, None)
     return _from_sections(value, [float(np.mean(part)) * 1e9 / width for part in np.array_split(series, 10)],
                           confidence)
 
 
 def share(part: int, whole: int, sections: Sequence[tuple[int, int]] = (),
-          confidence: float = CONFIDENCE) -> Estimate | None:
+          confidence: float = CONFIDENCE) -> StatisticEstimate | None:
     """Estimate a share: Clopper and Pearson's interval, or that of sections (part, whole) where it is wider.
 
     None if `whole` is 0.
@@ -118,7 +118,7 @@ def share(part: int, whole: int, sections: Sequence[tuple[int, int]] = (),
     if len(shares) >= FEWEST_SECTIONS:
         half = _half(shares, confidence)
         low, high = min(low, max(0.0, value - half)), max(high, min(1.0, value + half))
-    return Estimate(value, low, high)
+    return StatisticEstimate(value, low, high)
 
 
 def _upper(k: int, n: int, confidence: float) -> float:

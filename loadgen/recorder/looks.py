@@ -18,7 +18,7 @@ from loadgen.types import COOLDOWN, MEASURED, ClockSample, Health, Window
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class InterimLook:
     """One look: the window it closes, the index of the first request after it, and the confidence of its intervals."""
 
     window: Window
@@ -26,9 +26,9 @@ class Look:
     confidence: float
 
 
-def looks_of(window: Window, first: int, counts: Iterable[int]) -> tuple[Look, ...]:
+def looks_of(window: Window, first: int, counts: Iterable[int]) -> tuple[InterimLook, ...]:
     """Return the looks of a window that may be extended; `counts` are requests in each, `window` the longest."""
-    return tuple(Look(Window(window.start, round(window.length * count / window.count), count), first + count,
+    return tuple(InterimLook(Window(window.start, round(window.length * count / window.count), count), first + count,
                       look_confidence(k)) for k, count in enumerate(counts))
 
 
@@ -38,7 +38,7 @@ def cut(batch: Batch, last: int) -> Batch:
     return replace(batch, phase=np.where(beyond, COOLDOWN, batch.phase).astype(batch.phase.dtype))
 
 
-def recorded(look: Look, record: Mapping[str, Any], rows: Iterable[Batch],
+def recorded(look: InterimLook, record: Mapping[str, Any], rows: Iterable[Batch],
              health: Iterable[Health | ClockSample]) -> Recorder:
     """Fold the rows and health lines of a run as if its window had ended with this look."""
     recorder = Recorder(look.window, slo.expand(record["judgement"]["slo"]),
@@ -50,7 +50,7 @@ def recorded(look: Look, record: Mapping[str, Any], rows: Iterable[Batch],
     return recorder
 
 
-def intervals(look: Look, record: Mapping[str, Any], rows: Iterable[Batch],
+def intervals(look: InterimLook, record: Mapping[str, Any], rows: Iterable[Batch],
               metrics: Sequence[str]) -> Iterator[tuple[str, Histogram, int, int]]:
     """Yield (metric, values, begin, end) of each second or more in which `rows`, in their order, ended.
 

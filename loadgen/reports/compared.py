@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from loadgen.outcomes.comparison import Cell, Comparison, Estimate, GateResult, Row, Side
+from loadgen.outcomes.comparison import Comparison, ComparisonRow, GateResult, Interval, LoadPair, Side
 from loadgen.reports.format import clean, count, duration, quantity, rate
 from loadgen.reports.text.table import interval
 
@@ -52,7 +52,7 @@ def _tally(comparison: Comparison) -> str:
                      if verdict in verdicts) or "nothing"
 
 
-def cells_of(row: Row, indicative: bool, alpha: float) -> tuple[str, ...]:
+def cells_of(row: ComparisonRow, indicative: bool, alpha: float) -> tuple[str, ...]:
     """Write a row of the table, in the columns of HEADER."""
     p = row.p if row.p_adjusted is None else row.p_adjusted
     small = row.verdict == "same" and p is not None and p <= alpha
@@ -63,7 +63,7 @@ def cells_of(row: Row, indicative: bool, alpha: float) -> tuple[str, ...]:
             *_change(row, bool(verdict)), "-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}", known, verdict)
 
 
-def _change(row: Row, told: bool) -> tuple[str, str]:
+def _change(row: ComparisonRow, told: bool) -> tuple[str, str]:
     """Write the change, "~" where none can be told from chance and "?" where nothing can be told, and its interval."""
     ratio = row.ratio
     if ratio is None:
@@ -73,7 +73,7 @@ def _change(row: Row, told: bool) -> tuple[str, str]:
             _ends(ratio) if ratio.confidence and ratio.value is not None else "")
 
 
-def _ends(ratio: Estimate) -> str:
+def _ends(ratio: Interval) -> str:
     return f"[{', '.join('unbounded' if end is None else percent(end) for end in (ratio.low, ratio.high))}]"
 
 
@@ -83,7 +83,7 @@ def percent(ratio: float) -> str:
     return f"{change:+,.{0 if abs(change) >= 100 else 1}f} %"
 
 
-def _value(estimate: Estimate, unit: str) -> tuple[str, str]:
+def _value(estimate: Interval, unit: str) -> tuple[str, str]:
     written = duration(estimate.value) if unit == "ns" else quantity(estimate.value, unit)
     if estimate.bound:
         return f">= {written}", ""
@@ -108,7 +108,7 @@ def gate_words(gate: GateResult) -> list[str]:
     return list(filter(None, [name, outcome, change, clean(gate.why), missing]))
 
 
-def unsure(cell: Cell) -> Iterator[str]:
+def unsure(cell: LoadPair) -> Iterator[str]:
     """Say why rows of a cell can't be told, each reason once with the rows that it is of."""
     reasons: dict[str, list[str]] = {}
     for row in cell.rows:
@@ -137,7 +137,7 @@ def _ranges(numbers: Sequence[int]) -> str:
     return ", ".join(f"{part[0]}-{part[-1]}" if len(part) > 1 else f"{part[0]}" for part in parts)
 
 
-def confidences(cell: Cell) -> str:
+def confidences(cell: LoadPair) -> str:
     """Say what the brackets of the table hold, by what the runs can give."""
     if cell.indicative:
         return "brackets: 95 % of each run's own value; of the change, the block bootstrap's 95 %"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from loadgen.capacity import FAILS, PASSES, Across, Answer, Cell, Sizing, Sweep
+from loadgen.capacity import FAILS, PASSES, Across, SearchResult, Sizing, Sweep, SweepCell
 from loadgen.capacity.model import Value
 from loadgen.reports.format import clean, count, quantity, three_digits
 
@@ -50,7 +50,7 @@ def _of_repetitions(sweep: Sweep) -> tuple[str, str]:
     return "UNDECIDED", "longer runs would tell" if any(one.missing for one in gates) else "more runs would tell"
 
 
-def answer(one: Answer) -> str:
+def answer(one: SearchResult) -> str:
     """Say an answer as a sentence, or why there is none."""
     unit = _UNITS[one.axis]
     place = f"{where(one.coordinates)}: " if one.coordinates else ""
@@ -67,7 +67,7 @@ def answer(one: Answer) -> str:
     return f"{place}{found}" + (f" ({clean(one.reason)})" if one.reason else "")
 
 
-def sure(one: Answer) -> str:
+def sure(one: SearchResult) -> str:
     """Say the confidence of an interval."""
     return quantity(one.confidence, "share") if one.confidence else "not confirmed by repetition"
 
@@ -118,7 +118,7 @@ def load(value: float, axis: str) -> str:
     return f"{value:g}" if axis != "rate" or value == int(value) else three_digits(value)
 
 
-def outcome(cell: Cell, gated: bool) -> str:
+def outcome(cell: SweepCell, gated: bool) -> str:
     """Say a cell's outcome in a word."""
     if cell.outcome == FAILS and not cell.stable:
         return "UNSTABLE"

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
-from loadgen.outcomes.report import Check, Gate, Report
+from loadgen.outcomes.report import Check, Report, SloResult
 from loadgen.reports.format import clean, count, quantity
 from loadgen.reports.text.layout import cut, flow, row
 
@@ -96,7 +96,7 @@ def gates(report: Report, width: int) -> Iterator[str]:
         yield from row("slo", [f"{objective}  ", *decision.split(" ")], width, " ")
 
 
-def _decision(gate: Gate) -> str:
+def _decision(gate: SloResult) -> str:
     bound = f"{'lower' if '>' in gate.slo else 'upper'} bound {quantity(gate.upper, gate.unit)}"
     seen = f"seen {quantity(gate.seen, gate.unit)}"
     if gate.ok is None:

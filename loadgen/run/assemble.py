@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.types import ABSENT, ClockSample, Row, Timeline, TokenEvents
+from loadgen.types import ABSENT, ClockSample, RequestRow, Timeline, TokenEvents
 
 Instants = NDArray[np.int64]
 _SECOND = 1_000_000_000
@@ -38,9 +38,10 @@ def reads_of(timeline: Timeline) -> tuple[Instants, Instants, Instants]:
             np.frombuffer(timeline.offsets, dtype=np.int64))
 
 
-def assemble(timeline: Timeline, events: TokenEvents, clock: WallClock, start: int, phase: int, asked: int) -> Row:
+def assemble(timeline: Timeline, events: TokenEvents, clock: WallClock, start: int, phase: int,
+             asked: int) -> RequestRow:
     """Make the row of one request attempt. `start` is CLOCK_MONOTONIC ns of the schedule's offset 0."""
-    row = Row(timeline.index, phase, timeline.due - start, sender=timeline.sender, target=timeline.target,
+    row = RequestRow(timeline.index, phase, timeline.due - start, sender=timeline.sender, target=timeline.target,
               attempt=timeline.attempt, held=timeline.held, reconnects=timeline.reconnects, status=timeline.status,
               connect=timeline.connect, tls=timeline.tls, unstamped=timeline.unstamped, asked_tokens=asked)
     row.sent = timeline.sent - start if timeline.sent >= 0 else ABSENT
@@ -52,7 +53,7 @@ def assemble(timeline: Timeline, events: TokenEvents, clock: WallClock, start: i
     return row
 
 
-def _put_events(row: Row, events: TokenEvents) -> None:
+def _put_events(row: RequestRow, events: TokenEvents) -> None:
     row.input_tokens, row.input_source = events.input_tokens, events.input_source
     row.output_tokens, row.output_source = events.output_tokens, events.output_source
     row.usage_tokens = events.usage_tokens
@@ -63,7 +64,7 @@ def _put_events(row: Row, events: TokenEvents) -> None:
         row.detail = events.failure.detail[:500]
 
 
-def _put_instants(row: Row, timeline: Timeline, events: TokenEvents, clock: WallClock, start: int) -> None:
+def _put_instants(row: RequestRow, timeline: Timeline, events: TokenEvents, clock: WallClock, start: int) -> None:
     stamps, reads, offsets = reads_of(timeline)
     at = clock.to_monotonic(stamps) - start
     row.reads = len(at)

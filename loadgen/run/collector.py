@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import monotonic_ns
 
-from loadgen.backends.errors import told
+from loadgen.backends.errors import one_line
 from loadgen.backends.interface import Backend
 from loadgen.clock import sample_offset
 from loadgen.protocols.grpc import answer
@@ -22,13 +22,13 @@ from loadgen.types import (
     Failure,
     Health,
     Request,
-    Row,
+    RequestRow,
     Timeline,
     TokenEvents,
 )
 
 
-class Ledger:
+class Collector:
     """Take what senders report (engine.desk.Handler); `flush` folds and writes what has come since the last time."""
 
     def __init__(self, backend: Backend, phases: Phases, recorder: Recorder, writer: RunWriter,
@@ -43,7 +43,7 @@ class Ledger:
         self._start = 0
         self._requests: dict[int, Request] = {}
         self._in_flight: dict[int, tuple[int, int]] = {}  # due and sent of what went out and has not ended
-        self._rows: list[Row] = []
+        self._rows: list[RequestRow] = []
         self._texts: list[dict[str, object]] = []
         self._lines: list[Health | dict[str, object]] = []  # for health.jsonl
         self._wall = WallClock(sample_offset())
@@ -63,7 +63,8 @@ class Ledger:
 
     def reject(self, index: int, due: int, error: Exception) -> None:
         """Record a request that the backend's own code could not encode."""
-        self.done(Timeline(index, due=self._start + due, failure=Failure("backend", told(error), type(error).__name__)))
+        self.done(Timeline(index, due=self._start + due, failure=Failure("backend", one_line(error),
+                                                                         type(error).__name__)))
 
     @property
     def in_flight(self) -> int:

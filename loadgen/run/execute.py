@@ -24,17 +24,17 @@ from loadgen.engine.desk import Desk
 from loadgen.outcomes.report import SCHEMA, Report
 from loadgen.plan import Plan
 from loadgen.preflight import fit
-from loadgen.preflight.connect import Met, meeting
+from loadgen.preflight.connect import Connected, connect
 from loadgen.recorder import Recorder
-from loadgen.recorder.looks import Look, cut, intervals
+from loadgen.recorder.looks import InterimLook, cut, intervals
 from loadgen.redact import secrets_of
 from loadgen.run import setup
-from loadgen.run.collector import Ledger
-from loadgen.run.loop import Conductor, View
-from loadgen.run.metrics_server import Page, serving
+from loadgen.run.collector import Collector
+from loadgen.run.loop import RunLoop, View
+from loadgen.run.metrics_server import MetricsServer, serving
 from loadgen.run.retry import Retries
-from loadgen.run.sequential import Looking
-from loadgen.run.setup import Calls, Course
+from loadgen.run.sequential import SequentialStop
+from loadgen.run.setup import CallSource, RunSchedule
 from loadgen.run_files import RunReader, RunWriter, StorageFull
 from loadgen.run_files.read_back import opens_each, replay, report_of
 from loadgen.workload import Source
@@ -65,11 +65,11 @@ def _runner() -> Callable[[Any], Any]:
 
 
 async def _run(plan: Plan, view: View) -> tuple[Report, Path]:
-    async with serving(plan.out, view) as page, meeting(plan, page.warn) as met:
+    async with serving(plan.out, view) as page, connect(plan, page.warn) as met:
         return await _measure(met, page)
 
 
-async def _measure(met: Met, view: Page) -> tuple[Report, Path]:
+async def _measure(met: Connected, view: MetricsServer) -> tuple[Report, Path]:
     backend, addresses, plan, watch = met.backend, met.addresses, met.plan, met.watch
     source = met.source()
     backend.tokenizer = source.count_tokens
@@ -77,7 +77,7 @@ async def _measure(met: Met, view: Page) -> tuple[Report, Path]:
     if note:
         view.warn(note)
     plan = setup.with_count(plan, source)
-    course = setup.chart(plan.load)
+    course = setup.make_schedule(plan.load)
     setups = setup.setups(plan, addresses, backend.protocol)
     gates = slo.expand(plan.judgement.slo)
     writer = RunWriter(_directory(plan), secrets_of(plan))
@@ -88,14 +88,14 @@ async def _measure(met: Met, view: Page) -> tuple[Report, Path]:
 
     phases, recorder = course.phases(), Recorder(course.window, gates, opens_each(record))
     retries = Retries(plan.load.retry)
-    ledger = Ledger(backend, phases, recorder, writer, LOGGED, plan.out.outputs, retries)
+    ledger = Collector(backend, phases, recorder, writer, LOGGED, plan.out.outputs, retries)
     desk = Desk(setups, ledger, setup.allowance_of(plan))
-    looking = Looking(course.looks, phases, record, RunReader(writer.dir).rows) if course.looks else None
-    conductor = Conductor(plan.load, record, desk, ledger, phases, recorder, view, looking, met.served)
+    looking = SequentialStop(course.looks, phases, record, RunReader(writer.dir).rows) if course.looks else None
+    conductor = RunLoop(plan.load, record, desk, ledger, phases, recorder, view, looking, met.served)
     writer.epoch = time.time_ns()
     view.begin(recorder, record)
     try:
-        calls = Calls(course, source, backend, addresses, ledger.note, ledger.reject, plan.timeouts.total)
+        calls = CallSource(course, source, backend, addresses, ledger.note, ledger.reject, plan.timeouts.total)
         await conductor.run(retries.keep(calls, desk.again))
         server = watch.facts() if watch else {}
         with _telling(view):
@@ -115,7 +115,7 @@ async def _measure(met: Met, view: Page) -> tuple[Report, Path]:
     return report, writer.dir
 
 
-def _finish(writer: RunWriter, report: Report, record: Mapping[str, Any], look: Look | None) -> None:
+def _finish(writer: RunWriter, report: Report, record: Mapping[str, Any], look: InterimLook | None) -> None:
     """Write what is known at the end. Where a look closed the window, what was sent after it is measured in no file."""
     if look is None:
         writer.finish(report.to_json())
@@ -143,7 +143,7 @@ def _directory(plan: Plan) -> Path:
     return Path("runs") / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}-{name}-{load}"
 
 
-def _resolved(plan: Plan, course: Course, source: Source, backend: Backend,
+def _resolved(plan: Plan, course: RunSchedule, source: Source, backend: Backend,
               told: Mapping[str, Any]) -> dict[str, Any]:
     """What the plan left open and was decided for this run; ignored when plan.json runs again."""
     return {"window": asdict(course.window), "schedule": course.describe(plan.load),
@@ -158,6 +158,6 @@ def _resolved(plan: Plan, course: Course, source: Source, backend: Backend,
                 "workload": source.describe(), "server": dict(told)}}
 
 
-def _closed(look: Look | None, course: Course, plan: Plan) -> dict[str, Any]:
+def _closed(look: InterimLook | None, course: RunSchedule, plan: Plan) -> dict[str, Any]:
     """Say which look closed the window of a run that could be extended, for health.jsonl."""
     return {"look": asdict(look), "schedule": course.describe(plan.load, look.last)} if look else {}

@@ -15,7 +15,7 @@ from loadgen.engine.messages import Item
 from loadgen.engine.process_stats import cpu_time, max_rss
 from loadgen.plan import Load
 from loadgen.recorder import Recorder
-from loadgen.run.collector import Ledger
+from loadgen.run.collector import Collector
 from loadgen.run.phases import Phases
 from loadgen.run.progress import Pace, describe
 from loadgen.run_files import StorageFull
@@ -44,13 +44,13 @@ class Looks(Protocol):
     def enough(self) -> bool: ...
 
 
-class Conductor:
+class RunLoop:
     """Runs senders over a schedule. After `run`, `interrupted` says whether it was cut short, and `ended` when.
 
     `record` is what plan.json holds; `served` says whether who answers is still there, as far as that can be known.
     """
 
-    def __init__(self, load: Load, record: Mapping[str, Any], desk: Desk, ledger: Ledger, phases: Phases,
+    def __init__(self, load: Load, record: Mapping[str, Any], desk: Desk, ledger: Collector, phases: Phases,
                  recorder: Recorder, view: View, looks: Looks | None = None,
                  served: Callable[[], bool] = lambda: True) -> None:
         self._load = load

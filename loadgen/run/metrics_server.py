@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
-from loadgen.plan import Where
+from loadgen.plan import OutputOptions
 from loadgen.recorder import Recorder
 from loadgen.reports.export.prometheus import CONTENT_TYPE, Snapshot, expose, info_of
 from loadgen.run.loop import View
@@ -19,7 +19,7 @@ _PHASES: Final = {"warm-up": "warmup", "measured": "measured", "cool-down": "coo
 _SECOND: Final = 1e9
 
 
-class Page:
+class MetricsServer:
     """What the page says, and a View that lets it know how the run goes: it stands before the View of the user."""
 
     def __init__(self, view: View) -> None:
@@ -66,9 +66,9 @@ def snapshot(recorder: Recorder, record: Mapping[str, Any], progress: Progress) 
 
 
 @contextlib.asynccontextmanager
-async def serving(where: Where, view: View) -> AsyncIterator[Page]:
+async def serving(where: OutputOptions, view: View) -> AsyncIterator[MetricsServer]:
     """Serve a page while the block runs, if the plan asks for one. Raises UsageError if the port can't be had."""
-    page = Page(view)
+    page = MetricsServer(view)
     if not where.metrics_port:
         yield page
         return
@@ -89,7 +89,7 @@ async def serving(where: Where, view: View) -> AsyncIterator[Page]:
         await runner.cleanup()
 
 
-async def _listen(site: Any, where: Where) -> None:
+async def _listen(site: Any, where: OutputOptions) -> None:
     try:
         await site.start()
     except OSError as error:

@@ -16,7 +16,7 @@ from loadgen import slo
 from loadgen.checks import evidence
 from loadgen.plan import Duration, Plan
 from loadgen.recorder.batch import Batch
-from loadgen.recorder.looks import Look, recorded
+from loadgen.recorder.looks import InterimLook, recorded
 from loadgen.run.phases import Phases
 
 LONGER: Final = 16
@@ -32,10 +32,10 @@ def extended(plan: Plan) -> Plan:
     return replace(plan, load=replace(load, max_duration=Duration(LONGER * load.window)))
 
 
-class Looking:
+class SequentialStop:
     """The looks of one run, as it goes. `taken` is the look that closed its window, None until then."""
 
-    def __init__(self, looks: tuple[Look, ...], phases: Phases, record: Mapping[str, Any],
+    def __init__(self, looks: tuple[InterimLook, ...], phases: Phases, record: Mapping[str, Any],
                  rows: Callable[[], Iterable[Batch]]) -> None:
         """Begin before the first look. `rows` gives all rows that were written so far."""
         self._looks = looks
@@ -43,7 +43,7 @@ class Looking:
         self._phases = phases
         self._record = record
         self._next = 0
-        self.taken: Look | None = None
+        self.taken: InterimLook | None = None
 
     def due(self, elapsed: int) -> bool:
         """Say whether everything that the next look needs has ended. `elapsed` is ns from the start."""
@@ -64,6 +64,6 @@ class Looking:
             self.taken = look
         return precise
 
-    def close(self) -> Look:
+    def close(self) -> InterimLook:
         """Return the look that ended the run; the longest if none did before."""
         return self.taken or self._looks[-1]

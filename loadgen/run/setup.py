@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from loadgen import schedule
-from loadgen.backends.errors import told
+from loadgen.backends.errors import one_line
 from loadgen.backends.interface import Backend
 from loadgen.engine.messages import Item, Setup
 from loadgen.engine.process_stats import raise_file_limit
@@ -19,7 +19,7 @@ from loadgen.protocols.grpc import request as grpc_request
 from loadgen.protocols.http import request as http_request
 from loadgen.protocols.http.address import Address
 from loadgen.protocols.http.limits import Limits
-from loadgen.recorder.looks import Look, looks_of
+from loadgen.recorder.looks import InterimLook, looks_of
 from loadgen.run.phases import Phases
 from loadgen.schedule import Offsets
 from loadgen.types import ABSENT, Call, Request, UsageError, Window
@@ -32,7 +32,7 @@ _MOST_REJECTED = 1000  # requests in succession that a backend may fail to make 
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class RunSchedule:
     """The schedule of a run. `offsets` is None in a closed loop, which has none.
 
     `exact`: a closed loop offers what is measured and nothing else, so that its calls end. `looks` are those of a
@@ -44,7 +44,7 @@ class Course:
     first: int = ABSENT
     last: int = ABSENT
     exact: bool = False
-    looks: tuple[Look, ...] = ()
+    looks: tuple[InterimLook, ...] = ()
 
     def phases(self) -> Phases:
         return Phases(self.window, self.first, self.last)
@@ -65,19 +65,19 @@ def warmup_of(load: Load) -> int:
     return min(max(load.window // 10, _SECOND), 30 * _SECOND)
 
 
-def chart(load: Load) -> Course:
+def make_schedule(load: Load) -> RunSchedule:
     """Make the schedule of a load. Raises UsageError if it can't be made."""
     warmup = warmup_of(load)
     if load.concurrency:
         if load.duration:
-            return Course(Window(warmup, load.duration))
-        return Course(Window(warmup, ABSENT, load.requests), exact=not (warmup or load.cooldown))
+            return RunSchedule(Window(warmup, load.duration))
+        return RunSchedule(Window(warmup, ABSENT, load.requests), exact=not (warmup or load.cooldown))
     tail = load.drain if load.cooldown else 0
     offsets, first, last = schedule.plan_offsets(load, warmup, tail)
     count = last - first
     window, counts = Window(warmup, round(count / load.rate * _SECOND), count), schedule.look_counts(load)
     looks = looks_of(window, first, counts) if load.max_duration else ()
-    return Course(window, offsets, first, last, looks=looks)
+    return RunSchedule(window, offsets, first, last, looks=looks)
 
 
 def with_count(plan: Plan, source: Source) -> Plan:
@@ -91,14 +91,14 @@ def with_count(plan: Plan, source: Source) -> Plan:
     return replace(plan, load=replace(load, requests=count, concurrency=min(load.concurrency, count)))
 
 
-class Calls:
+class CallSource:
     """Make the calls of a run, in the order of the schedule, each when it is asked for.
 
     `note(index, request)` is told of each; `reject(index, due, error)` of those whose backend raised. Raises UsageError
     if it raises for each of a closed loop's. `deadline` (ns, 0 for none) goes with the calls whose protocol has one.
     """
 
-    def __init__(self, course: Course, source: Source, backend: Backend, addresses: tuple[Address, ...],
+    def __init__(self, course: RunSchedule, source: Source, backend: Backend, addresses: tuple[Address, ...],
                  note: Callable[[int, Request], None], reject: Callable[[int, int, Exception], None],
                  deadline: int = 0) -> None:
         self._course = course
@@ -123,7 +123,7 @@ class Calls:
                 self._reject(index, due, error)
                 rejected += 1
                 if self._course.offsets is None and rejected >= _MOST_REJECTED:
-                    raise UsageError(f"the backend made none of {rejected} requests: {told(error)}") from error
+                    raise UsageError(f"the backend made none of {rejected} requests: {one_line(error)}") from error
                 continue
             rejected = 0
             yield Item(index, due, index % len(self._addresses), data)

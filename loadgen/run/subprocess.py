@@ -32,14 +32,14 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ProcessEnd:
     """How a process ended; `said` is what was wrong with what was asked, if it could not start."""
 
     code: int  # of its exit; negative is the signal that killed it
     said: str = ""
 
 
-class Child:
+class RunProcess:
     """Calls `target` with `argument` in another process; what it returns is the exit code there.
 
     The target is found by its name, so it is a function of a module; its argument can be pickled.
@@ -59,14 +59,14 @@ class Child:
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
 
-    def run(self) -> Ended:
+    def run(self) -> ProcessEnd:
         """Start the process and wait for its end. One that was stopped was interrupted, unless it says worse of itself.
         """
         ours, theirs = multiprocessing.Pipe()
         with ours:
             with theirs, _held():
                 if self._stopped:
-                    return Ended(INTERRUPTED)
+                    return ProcessEnd(INTERRUPTED)
                 # Not a session of its own: Linux shares out its processors by session first.
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", __name__, str(theirs.fileno())], pass_fds=[theirs.fileno()],
@@ -75,11 +75,11 @@ class Child:
                 ours.send(self._call)
             code = self._process.wait()
             said = _heard(ours)
-        return Ended(INTERRUPTED if self._stopped and code != INVALID else code, said)
+        return ProcessEnd(INTERRUPTED if self._stopped and code != INVALID else code, said)
 
 
 @contextmanager
-def heeding(heed: Callable[[int], None]) -> Iterator[None]:
+def forward_signals(heed: Callable[[int], None]) -> Iterator[None]:
     """Let `heed` be told the number of each SIGINT and SIGTERM, instead of what they did before."""
     def handler(number: int, frame: FrameType | None) -> None:
         heed(number)

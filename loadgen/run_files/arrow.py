@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from loadgen.outcomes.report import SCHEMA
-from loadgen.recorder.batch import COLUMNS, RAGGED, Batch, Ragged, saturated
+from loadgen.recorder.batch import COLUMNS, RAGGED, Batch, ListColumn, saturated
 from loadgen.types import UsageError
 
 _VERSION: Final = b"loadgen.schema"
@@ -23,7 +23,7 @@ _SIMPLE: Final[Mapping[type, Any]] = {
 
 
 def _type_of(name: str, kind: type) -> Any:
-    return pa.list_(_SIMPLE[RAGGED[name]]) if kind is Ragged else _SIMPLE[kind]
+    return pa.list_(_SIMPLE[RAGGED[name]]) if kind is ListColumn else _SIMPLE[kind]
 
 
 ROW_SCHEMA: Final = pa.schema([pa.field(name, _type_of(name, kind), nullable=False) for name, kind in COLUMNS.items()],
@@ -36,7 +36,7 @@ def to_arrow(batch: Batch) -> Any:
 
 
 def _to_column(name: str, kind: type, column: Any) -> Any:
-    if kind is Ragged:
+    if kind is ListColumn:
         return pa.ListArray.from_arrays(pa.array(column.offsets, pa.int32()), pa.array(column.values),
                                         type=_type_of(name, kind))
     if kind is str:
@@ -60,9 +60,9 @@ def from_arrow(record: Any) -> Batch:
 
 
 def _from_column(kind: type, column: Any) -> Any:
-    if kind is Ragged:
+    if kind is ListColumn:
         offsets = column.offsets.to_numpy().astype(np.int64)
-        return Ragged(column.values.to_numpy()[offsets[0] : offsets[-1]], offsets - offsets[0])
+        return ListColumn(column.values.to_numpy()[offsets[0] : offsets[-1]], offsets - offsets[0])
     if kind is str:
         return column.to_pylist()
     if kind is dict:

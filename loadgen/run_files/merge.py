@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from loadgen.recorder.batch import COLUMNS
 from loadgen.run_files.arrow import ROW_SCHEMA, to_arrow, write_parquet
-from loadgen.summary.run_data import OF_A_REQUEST, Requests, Result
+from loadgen.summary.run_data import OF_A_REQUEST, RequestColumns, RunData
 from loadgen.types import ABSENT
 
 _ADDED: Final = tuple(name for name in OF_A_REQUEST if name not in COLUMNS)
@@ -20,13 +20,13 @@ MERGED_SCHEMA: Final = pa.schema(
 """Columns of requests.parquet between the name of the run and the metrics, which are ns and null where absent."""
 
 
-def write(results: Sequence[Result], sink: BinaryIO) -> None:
+def write(results: Sequence[RunData], sink: BinaryIO) -> None:
     """Write all requests of all runs, a row group in memory at a time."""
     records = (_record(result.name, requests) for result in results for requests in result.requests())
     write_parquet(records, sink, MERGED_SCHEMA, _ADDED)
 
 
-def _record(run: str, requests: Requests) -> Any:
+def _record(run: str, requests: RequestColumns) -> Any:
     size = len(requests.batch)
     names = pa.DictionaryArray.from_arrays(np.zeros(size, np.int8), [run]).dictionary_decode()
     added = [pa.array(requests.metrics[name], mask=requests.metrics[name] == ABSENT) for name in _ADDED]

@@ -12,10 +12,10 @@ from loadgen.figures import curves, draw
 from loadgen.outcomes.report import Report
 from loadgen.recorder import Recorder
 from loadgen.recorder.estimate import CONFIDENCE
-from loadgen.recorder.looks import Look, recorded
+from loadgen.recorder.looks import InterimLook, recorded
 from loadgen.run_files import RunReader, names
 from loadgen.summary import build
-from loadgen.summary.run_data import Requests, Result
+from loadgen.summary.run_data import RequestColumns, RunData
 from loadgen.types import UsageError, Window
 
 _NEEDED: Final = (("target", "stream"), ("load", "connections"), ("judgement", "slo"), ("resolved", "schedule"),
@@ -58,22 +58,22 @@ def replay(directory: Path) -> Report:
     return read_back(directory).report
 
 
-def read_back(directory: Path, name: str = "") -> Result:
+def read_back(directory: Path, name: str = "") -> RunData:
     """Read a run back from its files alone, as `replay` does. `name` tells it from others (that of the directory)."""
     reader = RunReader(directory)
     record = record_of(reader)
     lines = list(reader.health())
     events = {str(line.get("event")): line for line in lines if isinstance(line, dict)}
     end = events.get("end", {"interrupted": True})  # a run that did not live to say how it ended
-    look = Look(Window(**record["resolved"]["window"]), 1 << 62, CONFIDENCE)
+    look = InterimLook(Window(**record["resolved"]["window"]), 1 << 62, CONFIDENCE)
     if "look" in end:
-        look = Look(Window(**end["look"]["window"]), end["look"]["last"], end["look"]["confidence"])
+        look = InterimLook(Window(**end["look"]["window"]), end["look"]["last"], end["look"]["confidence"])
         record = {**record, "resolved": {**record["resolved"], "schedule": end["schedule"]}}
     recorder = recorded(look, record, reader.rows(), (line for line in lines if not isinstance(line, dict)))
     interrupted, server = bool(end["interrupted"]), events.get("server", {}).get("facts", {})
     report = report_of(recorder, record, interrupted, server, str(end.get("aborted", "")))
     stream, fresh = bool(record["target"]["stream"]), opens_each(record)
     histograms = {metric: recorder.metrics[metric] for metric in report.metrics}
-    return Result(name or directory.resolve().name, directory, report, histograms,
-                  lambda: (Requests.of(batch, fresh) for batch in reader.rows()), reader.logs,
+    return RunData(name or directory.resolve().name, directory, report, histograms,
+                  lambda: (RequestColumns.of(batch, fresh) for batch in reader.rows()), reader.logs,
                   partial(curves, recorder, stream), lambda: draw(recorder, reader.rows(), stream, interrupted))

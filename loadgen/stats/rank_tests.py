@@ -17,7 +17,7 @@ MOST_EXACT: Final = 100
 """Values in both samples together up to which the null distribution is counted out; above, it is taken as normal."""
 
 
-class Shift(NamedTuple):
+class MedianShift(NamedTuple):
     """How far one sample lies from another, and the interval that holds the truth with `confidence`.
 
     `low` and `high` are None where the samples are too small for any interval of the confidence asked for.
@@ -75,7 +75,7 @@ def _null(ranks: npt.NDArray[np.int64], size: int) -> Floats:
     return shares
 
 
-def hodges_lehmann(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> Shift:
+def hodges_lehmann(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> MedianShift:
     """Return the median of all differences b_j - a_i, and its distribution-free interval.
 
     The interval is between the k-th smallest and the k-th largest difference, with the largest k that the Mann-Whitney
@@ -90,8 +90,8 @@ def hodges_lehmann(a: Sequence[float], b: Sequence[float], confidence: float = 0
     value = float(np.median(differences))
     k, reached = _depth(len(a), len(b), (1 - confidence) / 2)
     if k == 0:
-        return Shift(value, None, None, 0.0)
-    return Shift(value, float(differences[k - 1]), float(differences[-k]), reached)
+        return MedianShift(value, None, None, 0.0)
+    return MedianShift(value, float(differences[k - 1]), float(differences[-k]), reached)
 
 
 def _depth(n: int, m: int, tail: float) -> tuple[int, float]:
@@ -107,7 +107,7 @@ def _depth(n: int, m: int, tail: float) -> tuple[int, float]:
     return (k, float(1 - 2 * below[k - 1])) if k else (0, 0.0)
 
 
-def ratio(base: Sequence[float], new: Sequence[float], confidence: float = 0.95) -> Shift:
+def ratio(base: Sequence[float], new: Sequence[float], confidence: float = 0.95) -> MedianShift:
     """Return the Hodges-Lehmann estimate of new / base: the shift of the logarithms, turned back.
 
     Against 0 anything is infinitely more, but 0 itself, which is as much. Raises ValueError for an empty sample or a
@@ -118,7 +118,7 @@ def ratio(base: Sequence[float], new: Sequence[float], confidence: float = 0.95)
     before, after = ([math.log(x) if x else -math.inf for x in side] for side in (base, new))
     shift = hodges_lehmann(before, after, confidence)
     low, high = (None if end is None else math.exp(end) for end in (shift.low, shift.high))
-    return Shift(math.exp(shift.value), low, high, shift.confidence)
+    return MedianShift(math.exp(shift.value), low, high, shift.confidence)
 
 
 def holm(ps: Sequence[float]) -> list[float]:

@@ -9,9 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from loadgen.figures import Curve, Figures
+from loadgen.figures import Figures, PercentileCurve
 from loadgen.outcomes.report import Report
-from loadgen.recorder.batch import Batch, Ragged
+from loadgen.recorder.batch import Batch, ListColumn
 from loadgen.recorder.formulas import PER_REQUEST, Samples, Tokens, measure
 from loadgen.stats.histogram import Histogram, Integers
 from loadgen.types import ABSENT
@@ -21,7 +21,7 @@ OF_A_REQUEST: Final = (*PER_REQUEST, "lag")
 
 
 @dataclass(frozen=True, slots=True)
-class Requests:
+class RequestColumns:
     """Request attempts as columns, and the metrics of each: int64[n] of ns or counts, ABSENT where it has none.
 
     `chunk_at` are the instants of the chunks of each, as metrics have them: none before the one ahead of it.
@@ -29,15 +29,15 @@ class Requests:
 
     batch: Batch
     metrics: Mapping[str, Integers]
-    chunk_at: Ragged
+    chunk_at: ListColumn
 
     @classmethod
-    def of(cls, batch: Batch, fresh: bool = False) -> Requests:
+    def of(cls, batch: Batch, fresh: bool = False) -> RequestColumns:
         """Measure every row of `batch`, whatever became of it. `fresh`: see recorder.measures.measure."""
         tokens = Tokens.of(batch)
         samples = measure(batch, tokens, fresh)
         return cls(batch, {name: _column(samples[name], len(batch)) for name in OF_A_REQUEST},
-                   Ragged(tokens.at, batch.token_at.offsets))
+                   ListColumn(tokens.at, batch.token_at.offsets))
 
 
 def _none() -> None:
@@ -45,7 +45,7 @@ def _none() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class RunData:
     """A run, ended or killed. `name` tells it from others that are rendered beside it.
 
     `histograms` has the metrics of the report, over the same values. `requests` reads the rows of all phases, in the
@@ -58,9 +58,9 @@ class Result:
     dir: Path
     report: Report
     histograms: Mapping[str, Histogram]
-    requests: Callable[[], Iterator[Requests]]
+    requests: Callable[[], Iterator[RequestColumns]]
     logs: Callable[[], Mapping[str, str]]
-    curves: Callable[[], tuple[Curve, ...]] = tuple
+    curves: Callable[[], tuple[PercentileCurve, ...]] = tuple
     figures: Callable[[], Figures | None] = _none
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from loadgen import slo
-from loadgen.capacity.model import Cell, Coordinates
+from loadgen.capacity.model import Coordinates, SweepCell
 from loadgen.capacity.trial import Seen, is_stable, judge
 from loadgen.config import plan_file
 from loadgen.outcomes.report import Report
@@ -122,7 +122,7 @@ def _stretched(load: Load, stretch: int) -> Load:
                    max_duration=Duration(load.max_duration * stretch))
 
 
-def read(one: Wanted, directory: Path) -> tuple[Cell, Seen] | None:
+def read(one: Wanted, directory: Path) -> tuple[SweepCell, Seen] | None:
     """Read the result of a cell that was run; None if there is none, or not a whole one.
 
     Raises UsageError if it is the result of another plan, or of a newer loadgen.
@@ -146,12 +146,12 @@ def read(one: Wanted, directory: Path) -> tuple[Cell, Seen] | None:
     return cell_of(one, report)
 
 
-def cell_of(one: Wanted, report: Report) -> tuple[Cell, Seen]:
+def cell_of(one: Wanted, report: Report) -> tuple[SweepCell, Seen]:
     """Return what a run's report says as a Cell, and what it means for its load."""
     seen = judge(report)
     gated = {gate.slo.partition(".")[0] for gate in report.verdict.gates}
     metrics = {name: metric for name, metric in report.metrics.items() if name in SHOWN or name in gated}
-    return Cell(
+    return SweepCell(
         one.number, one.coordinates, one.name, seen.outcome, seen.reason, report.verdict.exit_code,
         is_stable(report), report.verdict.gates, metrics, dict(report.rates),
         {name: int(report.requests.get(name, 0)) for name in _COUNTS}, int(report.window.get("length", 0)),

@@ -9,14 +9,14 @@ from loadgen.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class CellJob:
     """The run of a cell."""
 
     plan: Plan
     quiet: bool = False
 
 
-def execute(job: Job) -> int:
+def execute(job: CellJob) -> int:
     """Make the run and return its exit code."""
     from loadgen.reports.text.live import choose
     from loadgen.run.execute import execute

@@ -15,7 +15,7 @@ from loadgen.config.plan_check import check_url
 from loadgen.plan import Plan
 from loadgen.preflight.http import ask, headers_of
 from loadgen.protocols.http.address import resolve, split_url
-from loadgen.sweep.spec import Settings
+from loadgen.sweep.spec import SweepSettings
 from loadgen.types import Call, UsageError
 
 RESET = "/reset_prefix_cache"
@@ -28,7 +28,7 @@ _NOBODY: Final = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, err
 """Why a connection fails where nobody listens; a server that is only busy lets it wait."""
 
 
-def impossible(plan: Plan, settings: Settings) -> Iterator[str]:
+def impossible(plan: Plan, settings: SweepSettings) -> Iterator[str]:
     """Say what can't be done before a cell, with what to write instead."""
     if not settings.reset_cache:
         return
@@ -39,7 +39,7 @@ def impossible(plan: Plan, settings: Settings) -> Iterator[str]:
             yield f"--reset-cache asks {RESET} over HTTP, which {url} is not: use --between 'COMMAND'"
 
 
-def prepare(plan: Plan, settings: Settings, first: bool, stopping: Callable[[], bool]) -> None:
+def prepare(plan: Plan, settings: SweepSettings, first: bool, stopping: Callable[[], bool]) -> None:
     """Do what is asked for before a cell; the pause is left out before the first. Raise UsageError if it fails."""
     if not first:
         _pause(settings.pause, stopping)

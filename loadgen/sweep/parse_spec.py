@@ -16,7 +16,7 @@ from loadgen.plan import Plan
 from loadgen.sweep import hooks
 from loadgen.sweep.axes import MOST, combinations, parse_lengths, parse_numbers
 from loadgen.sweep.cells import has_length, least_sample, wanted
-from loadgen.sweep.spec import SEARCHES, Settings, Spec
+from loadgen.sweep.spec import SEARCHES, Spec, SweepSettings
 from loadgen.types import UsageError
 
 START: Final = 1.0
@@ -76,7 +76,7 @@ def _grid(plan: Plan, axes: dict[str, tuple[Value, ...]], goal: str, settings: M
         name = "concurrency" if plan.load.concurrency else "rate"
         value = plan.load.concurrency or plan.load.rate
         axes |= {name: (float(value),)} if value else {}
-    made = Settings(**(settings or {}))
+    made = SweepSettings(**(settings or {}))
     if made.repeat > MOST:
         raise UsageError(f"--repeat {made.repeat} is a lot: write at most {MOST}")
     if made.repeat > 1:
@@ -104,7 +104,7 @@ def _search(plan: Plan, axes: dict[str, tuple[Value, ...]], goal: str, settings:
         raise UsageError(f"the search begins at {start:g}, which is not between --lowest {lowest:g} and --highest "
                          f"{highest:g}: give --{axis} to begin elsewhere")
     plan = replace(plan, load=replace(plan.load, rate=0.0, concurrency=0))
-    return _common(Spec(plan, goal, axes, Settings(**{**settings, "start": start, "lowest": lowest,
+    return _common(Spec(plan, goal, axes, SweepSettings(**{**settings, "start": start, "lowest": lowest,
                                                       "highest": highest})))
 
 

@@ -1,4 +1,4 @@
-"""The Campaign: runs the cells of a sweep one after the other, and stores what it has after each."""
+"""The SweepRunner: runs the cells of a sweep one after the other, and stores what it has after each."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from loadgen.capacity import Answer, Cell, Sweep, curves
+from loadgen.capacity import SearchResult, Sweep, SweepCell, curves
 from loadgen.capacity.model import FAILS, Value
 from loadgen.capacity.repetitions import across
 from loadgen.capacity.sizing import size
 from loadgen.capacity.trial import Seen
 from loadgen.plan import Plan
-from loadgen.run.subprocess import INTERRUPTED, USAGE, Child, Ended, heeding
+from loadgen.run.subprocess import INTERRUPTED, USAGE, ProcessEnd, RunProcess, forward_signals
 from loadgen.sweep import cells, files, hooks
-from loadgen.sweep.execute import Job, execute
+from loadgen.sweep.execute import CellJob, execute
 from loadgen.sweep.spec import Spec
 from loadgen.sweep.verdict import INVALID, exit_code
 from loadgen.types import UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Events:
+class SweepEvents:
     """Who is told how a sweep goes."""
 
     begins: Callable[[int, int | None, dict[str, Value], int], None]  # the last: its window, ns; 0 unknown
-    ended: Callable[[Cell, bool], None]  # the second: it was there already
+    ended: Callable[[SweepCell, bool], None]  # the second: it was there already
     says: Callable[[str], None]
 
 
@@ -36,7 +36,7 @@ _GOING: Final = ("it has not ended: it goes on, or it was killed", INVALID)
 """What sweep.json says until the end, so that one that is killed is not taken for whole."""
 
 
-class Stopped(Exception):  # noqa: N818 - an end before the end, which is no error
+class SweepStopped(Exception):  # noqa: N818 - an end before the end, which is no error
     """The sweep ends here with what it has; `code` is its exit code."""
 
     def __init__(self, reason: str, code: int) -> None:
@@ -45,31 +45,31 @@ class Stopped(Exception):  # noqa: N818 - an end before the end, which is no err
         self.code = code
 
 
-class Campaign:
+class SweepRunner:
     """Runs cells in a directory. `cells` are those that have ended well, in the order in which they were run."""
 
-    def __init__(self, spec: Spec, directory: Path, events: Events, quiet: bool = False) -> None:
+    def __init__(self, spec: Spec, directory: Path, events: SweepEvents, quiet: bool = False) -> None:
         self.spec = spec
         self.directory = directory
-        self.cells: list[Cell] = []
-        self.answers: list[Answer] = []
+        self.cells: list[SweepCell] = []
+        self.answers: list[SearchResult] = []
         self.planned: int | None = None
         self._events = events
         self._quiet = quiet
-        self._child: Child | None = None
+        self._child: RunProcess | None = None
         self._signals = 0
         self._ran = False
 
-    def run(self, steps: Callable[[Campaign], None]) -> Sweep:
+    def run(self, steps: Callable[[SweepRunner], None]) -> Sweep:
         """Take the steps of a grid or a search, and return what came out, whole or not."""
-        with files.held(self.directory), heeding(self._heed):
+        with files.held(self.directory), forward_signals(self._heed):
             fresh = files.claim(self.directory, self.spec)
             if fresh:
                 self._save(*_GOING)  # not over cells whose plan has not been looked at
             try:
                 steps(self)
                 return self._save()
-            except Stopped as stop:
+            except SweepStopped as stop:
                 return self._save(stop.reason, stop.code)
             except UsageError:
                 if fresh and not self.cells:
@@ -101,42 +101,42 @@ class Campaign:
         self._save(*_GOING)
         return found[1]
 
-    def _execute(self, one: cells.Wanted) -> Ended:
+    def _execute(self, one: cells.Wanted) -> ProcessEnd:
         if self._signals:
-            raise Stopped("interrupted", INTERRUPTED)
+            raise SweepStopped("interrupted", INTERRUPTED)
         try:
             hooks.prepare(one.plan, self.spec.settings, not self._ran, lambda: bool(self._signals))
         except UsageError as error:
             if not self.cells:
                 raise
-            raise Stopped(str(error), INVALID) from None
-        self._child = Child(execute, Job(one.plan, self._quiet))
+            raise SweepStopped(str(error), INVALID) from None
+        self._child = RunProcess(execute, CellJob(one.plan, self._quiet))
         try:
             if self._signals:  # before there was a child to end
-                raise Stopped("interrupted", INTERRUPTED)
+                raise SweepStopped("interrupted", INTERRUPTED)
             self._events.begins(one.number, self.planned, dict(one.coordinates), one.plan.load.window)
             return self._child.run()
         finally:
             self._child = None
 
-    def _why(self, one: cells.Wanted, ended: Ended) -> Exception:
+    def _why(self, one: cells.Wanted, ended: ProcessEnd) -> Exception:
         """Say why a cell has no result, with what is left of it moved away so that it is run again."""
         if ended.code == USAGE and not self.cells:
             return UsageError(ended.said or "the first cell could not be run")
         aside = self._set_aside(one, "interrupted" if ended.code == INTERRUPTED else "broken")
         where = f"; what it has left is in {aside}" if aside else ""
         if ended.code == INTERRUPTED:
-            return Stopped(f"interrupted in cell {one.number}{where}", INTERRUPTED)
+            return SweepStopped(f"interrupted in cell {one.number}{where}", INTERRUPTED)
         if ended.code == USAGE:
-            return Stopped(f"cell {one.number} could not be run: {ended.said}{where}", INVALID)
-        return Stopped(f"the process of cell {one.number} ended with code {ended.code}{where}", INVALID)
+            return SweepStopped(f"cell {one.number} could not be run: {ended.said}{where}", INVALID)
+        return SweepStopped(f"the process of cell {one.number} ended with code {ended.code}{where}", INVALID)
 
-    def _check_server(self, one: cells.Wanted, cell: Cell) -> None:
+    def _check_server(self, one: cells.Wanted, cell: SweepCell) -> None:
         """Stop where the server has gone: what it did not answer says nothing about the load."""
         reason = hooks.gone(one.plan) if cell.requests["failed"] or cell.requests["censored"] else ""
         if reason:
             aside = self._set_aside(one, "gone")
-            raise Stopped(f"the server went away in cell {one.number}: {reason}; what that cell saw is in {aside}",
+            raise SweepStopped(f"the server went away in cell {one.number}: {reason}; what that cell saw is in {aside}",
                           INVALID)
 
     def _set_aside(self, one: cells.Wanted, why: str) -> str:
@@ -145,10 +145,10 @@ class Campaign:
             self._events.says(f"cell {one.number} was not whole: it is run again, what it had is in {aside.name}")
         return aside.name if aside else ""
 
-    def stop_if_failed(self, cell: Cell) -> None:
+    def stop_if_failed(self, cell: SweepCell) -> None:
         """End the sweep after a cell that failed, if that was asked for."""
         if self.spec.plan.judgement.abort_on_fail and cell.outcome == FAILS:
-            raise Stopped(f"cell {cell.number} failed (--abort-on-fail): {cell.reason}", 1)
+            raise SweepStopped(f"cell {cell.number} failed (--abort-on-fail): {cell.reason}", 1)
 
     def _save(self, stopped: str = "", code: int = 0) -> Sweep:
         settings, again = self.spec.settings, f"loadgen sweep --resume {shlex.quote(str(self.directory))}"

@@ -17,7 +17,7 @@ SEARCHES = ("max-rate", "max-concurrency", "knee", "goodput")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class SweepSettings:
     """What decides a sweep beside its plan and axes; what is found and how it is told apart from how it looks."""
 
     start: float = 1.0
@@ -42,7 +42,7 @@ class Spec:
     plan: Plan
     goal: str = "grid"
     axes: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
-    settings: Settings = field(default_factory=Settings)
+    settings: SweepSettings = field(default_factory=SweepSettings)
 
     @property
     def searches(self) -> bool:
@@ -61,16 +61,16 @@ class Spec:
 
     def outline(self) -> Sweep:
         """Return the Sweep of which nothing has been run yet."""
-        settings = {one.name: getattr(self.settings, one.name) for one in fields(Settings)}
+        settings = {one.name: getattr(self.settings, one.name) for one in fields(SweepSettings)}
         return Sweep(self.goal, dict(self.axes), slo=self.plan.judgement.slo,
                      plan=plan_file.to_dict(self.plan), settings=settings)
 
 
 def read(sweep: Sweep, flags: Mapping[str, Any] | None = None) -> Spec:
     """Return the Spec of a sweep that was stored, with a key from the flags. Raise UsageError if it can't be read."""
-    known = {one.name for one in fields(Settings)}
+    known = {one.name for one in fields(SweepSettings)}
     try:
-        settings = Settings(**{name: value for name, value in sweep.settings.items() if name in known})
+        settings = SweepSettings(**{name: value for name, value in sweep.settings.items() if name in known})
     except TypeError as error:
         raise UsageError(f"the settings of this sweep can't be read: {error}") from error
     plan = plan_file.reveal(plan_file.override(plan_file.from_dict(sweep.plan), flags or {}))
@@ -88,7 +88,7 @@ def differences(asked: Spec, stored: Sweep) -> list[str]:
         if tuple(one) != tuple(other):
             found.append(f"its {name} is {_listed(other)}, this one's {_listed(one)}")
     for name, value in here.settings.items():
-        before = there.settings.get(name, getattr(Settings(), name))
+        before = there.settings.get(name, getattr(SweepSettings(), name))
         if name not in AFTERWARDS and before != value:
             found.append(f"its {name} is {before}, this one's {value}")
     for table, content in here.plan.items():

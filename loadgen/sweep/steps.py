@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from loadgen.capacity import PASSES, Answer, goodput_search, search
+from loadgen.capacity import PASSES, SearchResult, goodput_search, search
 from loadgen.capacity.model import Value
 from loadgen.capacity.trial import SETUP, SHORT, Probe, Seen, Trial
 from loadgen.plan import Plan
 from loadgen.reports.format import duration
 from loadgen.sweep.axes import combinations
-from loadgen.sweep.runner import Campaign
+from loadgen.sweep.runner import SweepRunner
 
 KNEE: Final = 2.0
 """The knee is the largest rate whose p99 of e2e_scheduled is at most this many times that at low load.
@@ -28,7 +28,7 @@ ATTEMPTS: Final = 4
 """Runs at low load before it is given up."""
 
 
-def steps(campaign: Campaign) -> None:
+def steps(campaign: SweepRunner) -> None:
     """Run the whole sweep."""
     spec = campaign.spec
     every = list(combinations(spec.axes))
@@ -42,12 +42,12 @@ def steps(campaign: Campaign) -> None:
         _find(campaign, coordinates)
 
 
-def _find(campaign: Campaign, at: dict[str, Value]) -> None:
+def _find(campaign: SweepRunner, at: dict[str, Value]) -> None:
     """Search on the load axis for one combination of the others; the answer is kept up to date as it goes."""
     spec, first = campaign.spec, len(campaign.cells)
     axis, within = spec.load_axis, spec.within
     low = _low_load(campaign, at) if spec.goal == "knee" else None
-    if isinstance(low, Answer):
+    if isinstance(low, SearchResult):
         campaign.answers.append(low)
         return
     plan, notes = (_knee(spec.plan, low), _held_against(low)) if low else (None, ())
@@ -62,14 +62,14 @@ def _find(campaign: Campaign, at: dict[str, Value]) -> None:
         campaign.answers[place:] = [replace(one, cells=numbers, notes=(*notes, *one.notes))]
 
 
-def _answer(goal: str, trials: Sequence[Trial], campaign: Campaign, at: dict[str, Value]) -> Answer:
+def _answer(goal: str, trials: Sequence[Trial], campaign: SweepRunner, at: dict[str, Value]) -> SearchResult:
     within, axis = campaign.spec.within, campaign.spec.load_axis
     if goal == "goodput":
         return goodput_search.answer(trials, within, axis, at)
     return search.answer(trials, within, goal, axis, at)
 
 
-def _low_load(campaign: Campaign, at: dict[str, Value]) -> list[int] | Answer:
+def _low_load(campaign: SweepRunner, at: dict[str, Value]) -> list[int] | SearchResult:
     """Measure at low load; return the p99 of e2e_scheduled of each run that passes, or why there is no answer."""
     found: list[int] = []
     numbers: list[int] = []
@@ -87,7 +87,8 @@ def _low_load(campaign: Campaign, at: dict[str, Value]) -> list[int] | Answer:
             break
         stretch = min(search.LONGEST, stretch * (seen.longer if seen.cause == SHORT else 1))
     why = seen.reason or "too few requests for a p99"
-    return Answer("knee", "rate", at, reason=f"the runs at low load can't be held against: {why}", probes=len(numbers),
+    return SearchResult("knee", "rate", at, reason=f"the runs at low load can't be held against: {why}",
+                        probes=len(numbers),
                   cells=tuple(numbers))
 
 

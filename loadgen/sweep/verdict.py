@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loadgen.capacity.model import FAILS, UNJUDGED, Answer, Sweep
+from loadgen.capacity.model import FAILS, UNJUDGED, SearchResult, Sweep
 from loadgen.slo import expand
 
 VALID, MISSED, INVALID = 0, 1, 3
@@ -25,7 +25,7 @@ def exit_code(sweep: Sweep) -> int:
     return MISSED if FAILS in outcomes else VALID
 
 
-def _of_answer(answer: Answer) -> int:
+def _of_answer(answer: SearchResult) -> int:
     if answer.best is not None:
         return VALID if answer.sure else INVALID
     return MISSED if answer.missed else INVALID

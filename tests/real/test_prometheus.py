@@ -2,13 +2,13 @@
 
 from prometheus import Scrape
 
-from loadgen.mock.metrics import Histogram
+from loadgen.mock.metrics import PrometheusHistogram
 
 MS = 1_000_000
 
 
 def scrape(values: list[int]) -> Scrape:
-    written = Histogram("vllm:some_seconds", "About.", [0.01, 0.1, 1.0])
+    written = PrometheusHistogram("vllm:some_seconds", "About.", [0.01, 0.1, 1.0])
     for value in values:
         written.observe(value)
     return Scrape("\n".join([*written.write('model_name="a b"'), 'vllm:ended_total{reason="stop"} 2.0',

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 from loadgen.backends.errors import reason
 from loadgen.backends.local.tasks import serve_async
-from loadgen.protocols.local.jobs import Job, Jobs
+from loadgen.protocols.local.jobs import Jobs, LocalJob
 
 
-class Model(Protocol):
+class GeneratingModel(Protocol):
     """What this module knows of a local backend."""
 
     batch_size: int
@@ -24,7 +24,7 @@ class Model(Protocol):
     def generate(self, input: Any, max_out_len: int, **kwargs: Any) -> Any: ...
 
 
-def serve(backend: Model, jobs: Jobs) -> None:
+def serve(backend: GeneratingModel, jobs: Jobs) -> None:
     """Answer jobs with `backend.generate` until their queue is closed."""
     method = backend.generate
     if inspect.isasyncgenfunction(method) or inspect.iscoroutinefunction(method):
@@ -35,15 +35,15 @@ def serve(backend: Model, jobs: Jobs) -> None:
             answer(backend, taken_up(group))
 
 
-def alike(batch: Sequence[Job], *, limits: bool = True) -> Iterable[list[Job]]:
+def alike(batch: Sequence[LocalJob], *, limits: bool = True) -> Iterable[list[LocalJob]]:
     """Part a batch into those that one call of `generate` can be asked for: equal `limits`, equal options."""
-    groups: dict[tuple[int, str], list[Job]] = {}
+    groups: dict[tuple[int, str], list[LocalJob]] = {}
     for job in batch:
         groups.setdefault((job.limit if limits else 0, json.dumps(job.options, sort_keys=True)), []).append(job)
     return groups.values()
 
 
-def taken_up(group: Iterable[Job]) -> list[Job]:
+def taken_up(group: Iterable[LocalJob]) -> list[LocalJob]:
     """Return the jobs of a group that somebody still waits for: what they waited for other groups was in the queue."""
     wanted = []
     for job in group:
@@ -55,7 +55,7 @@ def taken_up(group: Iterable[Job]) -> list[Job]:
     return wanted
 
 
-def answer(backend: Model, group: Sequence[Job]) -> None:
+def answer(backend: GeneratingModel, group: Sequence[LocalJob]) -> None:
     """Answer alike jobs with one call."""
     if not group:
         return
@@ -82,7 +82,7 @@ def stops_of(ids: Any) -> frozenset[int]:
     return frozenset([ids] if isinstance(ids, int) else ids)
 
 
-def _take_whole(said: Any, group: Sequence[Job]) -> None:
+def _take_whole(said: Any, group: Sequence[LocalJob]) -> None:
     """Note what was returned: a text for each job, unless its tokens were streamed already."""
     if not isinstance(said, str | list | tuple | None):
         raise TypeError(f"generate returned {type(said).__name__}: return a text (of a batch, a list), or yield")
@@ -95,7 +95,7 @@ def _take_whole(said: Any, group: Sequence[Job]) -> None:
         job.end(reason_of(job))
 
 
-def reason_of(job: Job) -> str:
+def reason_of(job: LocalJob) -> str:
     """Say why an answer ended, as far as its token ids tell: "" where there are none."""
     if not job.ids:
         return ""
@@ -108,7 +108,7 @@ def _checked(text: Any) -> str:
     return text
 
 
-def _follow(said: Iterator[Any], group: Sequence[Job], many: bool) -> None:
+def _follow(said: Iterator[Any], group: Sequence[LocalJob], many: bool) -> None:
     """Note what a generator yields, until its end or until nobody waits for it any more."""
     try:
         for item in said:
@@ -135,7 +135,7 @@ def settled(item: Any) -> Any:
     return [settled(one) for one in item] if isinstance(item, Iterable) else item
 
 
-def note(job: Job, part: Any, at: int) -> None:
+def note(job: LocalJob, part: Any, at: int) -> None:
     """Note one part of an answer: a token id, a list of them, a piece of text; None and "" are nothing.
 
     Raises TypeError for texts and ids in one answer, whose tokens nobody could count.
@@ -160,7 +160,7 @@ class Streamer:
     `stops`; what comes for it then is padding. Source of the protocol: transformers, generation/streamers.py.
     """
 
-    def __init__(self, group: Sequence[Job], stops: frozenset[int] = frozenset()) -> None:
+    def __init__(self, group: Sequence[LocalJob], stops: frozenset[int] = frozenset()) -> None:
         self._group = group
         self._stops = stops
         self._ended = [False] * len(group)
@@ -194,7 +194,7 @@ class Streamer:
         """Nothing more comes."""
 
 
-async def _answer_async(backend: Model, job: Job) -> None:
+async def _answer_async(backend: GeneratingModel, job: LocalJob) -> None:
     asked = backend.adapt(job.input)
     said = backend.generate([asked] if backend.takes_lists else asked, job.limit, **job.options)
     if not isinstance(said, AsyncIterator):

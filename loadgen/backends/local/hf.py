@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from loadgen.backends.local import hf_loading as loading
 from loadgen.backends.local import hf_options as options
 from loadgen.backends.local.interface import LocalBackend
-from loadgen.protocols.local.jobs import Job, Jobs
+from loadgen.protocols.local.jobs import Jobs, LocalJob
 from loadgen.types import UsageError
 
 
@@ -75,7 +75,7 @@ class HuggingFace(LocalBackend):
     def serve(self, jobs: Jobs) -> None:
         self._answering(jobs)
 
-    def prepare(self, job: Job) -> Any:
+    def prepare(self, job: LocalJob) -> Any:
         """Return the prompt of a job as token ids; None if it is too long, which the job was told then."""
         ids = self.ids_of(job.input)
         job.input_tokens = len(ids)
@@ -85,7 +85,7 @@ class HuggingFace(LocalBackend):
         """Return the token ids of a prompt."""
         return loading.ids_of(self.tokenizer, input, chat=self.endpoint == "chat")
 
-    def tensors_of(self, group: Sequence[tuple[Job, Any]]) -> tuple[list[Job], Any]:
+    def tensors_of(self, group: Sequence[tuple[LocalJob, Any]]) -> tuple[list[LocalJob], Any]:
         """Return the jobs of a batch and its tensors on the model's device."""
         return [job for job, _ in group], self._padded([ids for _, ids in group])
 

@@ -11,10 +11,10 @@ import torch
 from loadgen.backends.errors import reason
 from loadgen.backends.local.generating import alike, taken_up
 from loadgen.backends.local.hf_options import asked_of
-from loadgen.protocols.local.jobs import Job, Jobs
+from loadgen.protocols.local.jobs import Jobs, LocalJob
 
 
-class Model(Protocol):
+class BatchModel(Protocol):
     """What this module knows of a backend.
 
     A prompt is whatever `prepare` makes and `tensors_of` takes, which returns the jobs that fit, and their tensors.
@@ -24,8 +24,8 @@ class Model(Protocol):
     batch_size: int
     generation_kwargs: dict[str, Any]
 
-    def prepare(self, job: Job) -> Any: ...
-    def tensors_of(self, group: Sequence[tuple[Job, Any]]) -> tuple[list[Job], Any]: ...
+    def prepare(self, job: LocalJob) -> Any: ...
+    def tensors_of(self, group: Sequence[tuple[LocalJob, Any]]) -> tuple[list[LocalJob], Any]: ...
 
 
 class Rows:
@@ -35,7 +35,7 @@ class Rows:
     transformers, generation/streamers.py and stopping_criteria.py.
     """
 
-    def __init__(self, jobs: Sequence[Job], stops: frozenset[int], prompt: int, device: Any) -> None:
+    def __init__(self, jobs: Sequence[LocalJob], stops: frozenset[int], prompt: int, device: Any) -> None:
         self._jobs = jobs
         self._stops = stops
         self._prompt = prompt  # tokens of the padded prompts
@@ -72,13 +72,13 @@ class Rows:
         return torch.tensor([job.dropped or made >= job.limit for job in self._jobs], device=self._none.device)
 
 
-def serve_static(backend: Model, jobs: Jobs) -> None:
+def serve_static(backend: BatchModel, jobs: Jobs) -> None:
     """Answer jobs in batches of what waits, up to `batch_size`, until the queue is closed."""
     while found := jobs.take(max(1, backend.batch_size)):
         answer_batch(backend, found)
 
 
-def answer_batch(backend: Model, jobs: Sequence[Job]) -> None:
+def answer_batch(backend: BatchModel, jobs: Sequence[LocalJob]) -> None:
     """Answer some jobs together, as far as they ask the same of `generate`."""
     for group in alike(jobs, limits=False):
         prepared = _prepared(backend, taken_up(group))
@@ -86,7 +86,7 @@ def answer_batch(backend: Model, jobs: Sequence[Job]) -> None:
             _answer(backend, prepared)
 
 
-def _prepared(backend: Model, jobs: Sequence[Job]) -> list[tuple[Job, Any]]:
+def _prepared(backend: BatchModel, jobs: Sequence[LocalJob]) -> list[tuple[LocalJob, Any]]:
     """Prepare each job; returns those that can be answered."""
     found = []
     for job in jobs:
@@ -100,7 +100,7 @@ def _prepared(backend: Model, jobs: Sequence[Job]) -> list[tuple[Job, Any]]:
     return found
 
 
-def _answer(backend: Model, group: Sequence[tuple[Job, Any]]) -> None:
+def _answer(backend: BatchModel, group: Sequence[tuple[LocalJob, Any]]) -> None:
     """Answer some prepared jobs with one `generate`; one by one where their prompts can't be put together."""
     try:
         jobs, tensors = backend.tensors_of(group)
@@ -121,7 +121,7 @@ def _answer(backend: Model, group: Sequence[tuple[Job, Any]]) -> None:
             torch.cuda.empty_cache()
 
 
-def _generate(backend: Model, jobs: Sequence[Job], tensors: Any) -> None:
+def _generate(backend: BatchModel, jobs: Sequence[LocalJob], tensors: Any) -> None:
     asked = asked_of(backend.model.generation_config, backend.generation_kwargs, jobs[0].options)
     limit, prompt = max(job.limit for job in jobs), tensors["input_ids"].shape[1]
     length = {"min_new_tokens": limit} if asked.forced else {}

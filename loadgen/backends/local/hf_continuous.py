@@ -15,7 +15,7 @@ import torch
 
 from loadgen.backends.errors import reason
 from loadgen.backends.local.hf_options import Asked, asked_of
-from loadgen.protocols.local.jobs import Job, Jobs
+from loadgen.protocols.local.jobs import Jobs, LocalJob
 from loadgen.types import UsageError
 
 _SECOND = 1_000_000_000
@@ -26,7 +26,7 @@ CACHE_FULL: Final = ("transformers ran out of cache and began this request again
                      "before: more --engine num_blocks, or a smaller --batch-size")
 
 
-class Model(Protocol):
+class ContinuousModel(Protocol):
     """What this module knows of a backend."""
 
     model: Any
@@ -34,7 +34,7 @@ class Model(Protocol):
     generation_kwargs: dict[str, Any]
     engine: dict[str, Any]
 
-    def prepare(self, job: Job) -> Any: ...
+    def prepare(self, job: LocalJob) -> Any: ...
 
 
 def make_manager(model: Any, generation_kwargs: Mapping[str, Any], engine: Mapping[str, Any], batch_size: int) -> Any:
@@ -76,11 +76,11 @@ def room_of(manager: Any, most: int) -> int:
 class Continuous:
     """Hands jobs to the manager and takes back what has ended."""
 
-    def __init__(self, backend: Model, manager: Any) -> None:
+    def __init__(self, backend: ContinuousModel, manager: Any) -> None:
         self._backend = backend
         self._manager = manager
         self._numbers = itertools.count()
-        self._open: dict[str, Job] = {}
+        self._open: dict[str, LocalJob] = {}
 
     def serve(self, jobs: Jobs) -> None:
         """Answer jobs until their queue is closed. Raises RuntimeError if the manager's thread dies."""
@@ -98,7 +98,7 @@ class Continuous:
             self._manager.stop(hard_stop=True)
             collector.join()
 
-    def _begin(self, job: Job) -> None:
+    def _begin(self, job: LocalJob) -> None:
         try:
             ids = self._backend.prepare(job)
             if ids is not None:
@@ -106,7 +106,7 @@ class Continuous:
         except Exception as error:
             job.fail("backend", reason(error), type(error).__name__)
 
-    def _ask(self, job: Job, ids: list[int]) -> None:
+    def _ask(self, job: LocalJob, ids: list[int]) -> None:
         asked = asked_of(self._backend.model.generation_config, self._backend.generation_kwargs, job.options)
         name = str(next(self._numbers))
         options = self._options(asked)
@@ -159,7 +159,7 @@ class Continuous:
             _note(job, result)
 
 
-def _note(job: Job, result: Any) -> None:
+def _note(job: LocalJob, result: Any) -> None:
     """Note an answer, with the instants that the manager has of it."""
     wall = offset_to(time_ns)
     job.stamps.extend(round(at * _SECOND) + wall for at in result.timestamps)

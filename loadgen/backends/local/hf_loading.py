@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from loadgen.protocols.local.jobs import Job
+from loadgen.protocols.local.jobs import LocalJob
 from loadgen.types import UsageError
 
 DTYPES: Final = ("bfloat16", "float16", "float32", "auto")
@@ -191,7 +191,7 @@ def _has_image(message: Mapping[str, Any]) -> bool:
     return isinstance(content, list) and any(part.get("type") in ("image", "image_url") for part in content)
 
 
-def fits(job: Job, most: int, bound: str = MODEL) -> bool:
+def fits(job: LocalJob, most: int, bound: str = MODEL) -> bool:
     """Say whether a job's prompt and answer fit; fails the job with the numbers, and what sets them, if not."""
     if most and job.input_tokens + job.limit > most:
         job.fail("too_long", f"a prompt of {job.input_tokens:,} tokens and an answer of {job.limit:,} don't fit the "

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from loadgen.backends.local import hf_loading as loading
 from loadgen.backends.local.hf import HuggingFace
 from loadgen.backends.local.pictures import open_images
-from loadgen.protocols.local.jobs import Job
+from loadgen.protocols.local.jobs import LocalJob
 
 Prompt = tuple[str, list[Any]]
 """The text of a prompt with the marks of its images, and the images."""
@@ -32,7 +32,7 @@ class HuggingFaceVL(HuggingFace):
         self.processor = loading.load_processor(path, kwargs, self.trust_remote_code)
         return self.processor.tokenizer
 
-    def prepare(self, job: Job) -> Prompt:
+    def prepare(self, job: LocalJob) -> Prompt:
         """Return the prompt of a job with its images opened. Raises ValueError that names an image that can't be."""
         began = monotonic_ns()
         messages, images = open_images(job.input)
@@ -40,7 +40,7 @@ class HuggingFaceVL(HuggingFace):
         job.server["server_preprocess"] = monotonic_ns() - began
         return text, images
 
-    def tensors_of(self, group: Sequence[tuple[Job, Prompt]]) -> tuple[list[Job], Any]:
+    def tensors_of(self, group: Sequence[tuple[LocalJob, Prompt]]) -> tuple[list[LocalJob], Any]:
         """Return the jobs whose prompts fit and the tensors of their batch; how long one is shows only in tensors."""
         began = monotonic_ns()
         tensors = self._process([prompt for _, prompt in group])

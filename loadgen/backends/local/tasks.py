@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from loadgen.backends.errors import reason
-from loadgen.protocols.local.jobs import Job, Jobs
+from loadgen.protocols.local.jobs import Jobs, LocalJob
 
 
 class ModelLostError(Exception):
     """The model can't answer anything any more: its process has no reason to live on."""
 
 
-async def serve_async(jobs: Jobs, most: int, answer: Callable[[Job], Awaitable[None]]) -> None:
+async def serve_async(jobs: Jobs, most: int, answer: Callable[[LocalJob], Awaitable[None]]) -> None:
     """Run `answer` for each job as it comes, at most `most` at a time (0: any number), until the queue is closed.
 
     A failure of `answer` is that of its job, but for ModelLostError, which is raised.
@@ -47,7 +47,7 @@ async def serve_async(jobs: Jobs, most: int, answer: Callable[[Job], Awaitable[N
         raise lost[0]
 
 
-async def _guarded(answer: Callable[[Job], Awaitable[None]], job: Job) -> None:
+async def _guarded(answer: Callable[[LocalJob], Awaitable[None]], job: LocalJob) -> None:
     """Answer a job, until nobody waits for it any more.
 
     A job that is cancelled since its model is lost, or since the run is over, is left without an end: it had none.

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Final
 
 from loadgen.backends.local import hf_loading as loading
 from loadgen.backends.local.interface import LocalBackend
-from loadgen.backends.local.vllm_requests import Requests, sampling_options
-from loadgen.protocols.local.jobs import Job, Jobs
+from loadgen.backends.local.vllm_requests import EngineRequests, sampling_options
+from loadgen.protocols.local.jobs import Jobs, LocalJob
 from loadgen.types import UsageError
 
 SETTINGS: Final = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
@@ -61,7 +61,7 @@ class VLLMOffline(LocalBackend):
 
     def _check_sampling(self) -> None:
         try:
-            self.sampling_of(Job(0, "", 1, {}, lambda job, reason, failure: None))
+            self.sampling_of(LocalJob(0, "", 1, {}, lambda job, reason, failure: None))
         except Exception as error:  # vLLM has exceptions of its own for it
             raise UsageError(f"generation_kwargs, which are vLLM's SamplingParams: {loading.first_line(error)}"
                              ) from error
@@ -69,17 +69,17 @@ class VLLMOffline(LocalBackend):
     def serve(self, jobs: Jobs) -> None:
         import uvloop  # as vLLM's own server does
 
-        requests = Requests(self.engine, self.prompt_of, self.sampling_of, self.max_seq_len)
+        requests = EngineRequests(self.engine, self.prompt_of, self.sampling_of, self.max_seq_len)
         try:
             uvloop.run(requests.serve(jobs))
         finally:
             self.engine.shutdown()
 
-    def prompt_of(self, job: Job) -> dict[str, Any]:
+    def prompt_of(self, job: LocalJob) -> dict[str, Any]:
         """Return the prompt of a job as vLLM takes it. Raises ValueError if it can't be made."""
         return {"prompt_token_ids": loading.ids_of(self.tokenizer, job.input, chat=self.endpoint == "chat")}
 
-    def sampling_of(self, job: Job) -> Any:
+    def sampling_of(self, job: LocalJob) -> Any:
         """Return the SamplingParams of a job."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind

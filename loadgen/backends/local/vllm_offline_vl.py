@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from loadgen.backends.local import hf_loading as loading
 from loadgen.backends.local.pictures import open_images
 from loadgen.backends.local.vllm_offline import VLLMOffline
-from loadgen.protocols.local.jobs import Job
+from loadgen.protocols.local.jobs import LocalJob
 
 
 class VLLMOfflineVL(VLLMOffline):
@@ -24,7 +24,7 @@ class VLLMOfflineVL(VLLMOffline):
         loading.need(self.path, "vllm", "PIL", extra="vllm")
         self.processor = loading.load_processor(self.path, {}, self.trust_remote_code)
 
-    def prompt_of(self, job: Job) -> dict[str, Any]:
+    def prompt_of(self, job: LocalJob) -> dict[str, Any]:
         """Return the prompt of a job with its images. Raises ValueError for one that can't be read."""
         messages, images = open_images(job.input)
         text = self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)

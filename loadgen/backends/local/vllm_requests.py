@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from loadgen.backends.local.hf_loading import fits
 from loadgen.backends.local.tasks import ModelLostError, serve_async
-from loadgen.protocols.local.jobs import Job, Jobs
+from loadgen.protocols.local.jobs import Jobs, LocalJob
 
 _SECOND = 1_000_000_000
 _TIMES: Final = (("server_queue", "queued_ts", "scheduled_ts"), ("server_prefill", "scheduled_ts", "first_token_ts"),
@@ -37,7 +37,7 @@ class Engine(Protocol):
     def generate(self, prompt: Any, sampling_params: Any, request_id: str) -> AsyncIterator[Any]: ...
 
 
-class Requests:
+class EngineRequests:
     """Serves jobs with an engine.
 
     `prompt_of` makes a prompt with the key `prompt_token_ids` of a job's input; it may raise ValueError. It runs in a
@@ -45,8 +45,8 @@ class Requests:
     the SamplingParams. `most` is how many tokens fit, prompt and answer together.
     """
 
-    def __init__(self, engine: Engine, prompt_of: Callable[[Job], Mapping[str, Any]],
-                 sampling_of: Callable[[Job], Any], most: int) -> None:
+    def __init__(self, engine: Engine, prompt_of: Callable[[LocalJob], Mapping[str, Any]],
+                 sampling_of: Callable[[LocalJob], Any], most: int) -> None:
         self._engine = engine
         self._prompt_of = prompt_of
         self._sampling_of = sampling_of
@@ -58,7 +58,7 @@ class Requests:
         """Answer jobs until their queue is closed. Raises ModelLostError if the engine dies."""
         await serve_async(jobs, 0, self.answer)
 
-    async def answer(self, job: Job) -> None:
+    async def answer(self, job: LocalJob) -> None:
         """Ask the engine for one job. Cancelling this aborts the job at once, also while the engine queues it."""
         try:
             sampling = self._sampling_of(job)  # before its images are rendered: see _forget
@@ -72,7 +72,7 @@ class Requests:
                 raise error.__cause__ from None
             raise
 
-    async def _prompt(self, job: Job) -> Any:
+    async def _prompt(self, job: LocalJob) -> Any:
         """Return the prompt of a job as the engine takes it; None if it is too long, which the job was told then."""
         began = monotonic_ns()
         raw = await asyncio.get_running_loop().run_in_executor(self._thread, self._prompt_of, job)
@@ -112,7 +112,7 @@ class Requests:
                 for one in hashes:
                     cache.invalidate(one)
 
-    async def _follow(self, job: Job, prompt: Any, sampling: Any) -> None:
+    async def _follow(self, job: LocalJob, prompt: Any, sampling: Any) -> None:
         self._count += 1
         made = None
         async for output in self._engine.generate(prompt, sampling, str(self._count)):
@@ -147,7 +147,7 @@ def sampling_options(given: Mapping[str, Any], limit: int) -> dict[str, Any]:
     return {**options, "max_tokens": limit}
 
 
-def take_stats(job: Job, stats: Any) -> None:
+def take_stats(job: LocalJob, stats: Any) -> None:
     """Take over the engine's own times and its count of tokens, where it gives them."""
     if stats is None:
         return

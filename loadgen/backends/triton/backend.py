@@ -12,9 +12,9 @@ from loadgen.backends.dialect import Input
 from loadgen.backends.interface import ServiceBackend, without_null
 from loadgen.backends.triton import infer
 from loadgen.backends.triton.inputs import Inputs, Step, value_of
-from loadgen.backends.triton.tensors import Model
+from loadgen.backends.triton.tensors import TensorModel
 from loadgen.protocols import sse
-from loadgen.protocols.sse import Events
+from loadgen.protocols.sse import SseEvents
 from loadgen.types import Call, Output, Request, Timeline, TokenEvents, UsageError
 
 PATHS: Final = {True: "v2/models/{model}/generate_stream", False: "v2/models/{model}/generate"}
@@ -43,7 +43,7 @@ class Triton(ServiceBackend):
         super().__init__(*args, **kwargs)
         self.protocol = "grpc" if self.endpoint == "grpc" else "http"
         self.marks_end = self.endpoint != "generate"
-        self.known: Model | None = None  # what the server tells of the model
+        self.known: TensorModel | None = None  # what the server tells of the model
         self.inputs: Inputs | None = None  # tensors that are not made of prompts
         self.shapes: Mapping[str, tuple[int, ...]] = {}
         self.server_url = self.base_url
@@ -135,7 +135,7 @@ class Triton(ServiceBackend):
             return infer.decode(timeline, request, self.parse_text_response, self.tokenizer)
         return super().decode(timeline, request)
 
-    def split_stream(self, payload: bytes) -> Events | None:
+    def split_stream(self, payload: bytes) -> SseEvents | None:
         """Part a stream into events; its proper end is the end of the body, which Triton marks with nothing else.
 
         Where a finish reason was asked for, there is none without it.
@@ -144,7 +144,7 @@ class Triton(ServiceBackend):
         asked = self.known is not None and "return_finish_reason" in self.known.inputs
         if events is None or events.rest or not events.data or (asked and self.body.get("return_finish_reason", True)):
             return events
-        return sse.Events([*events.data, b"[DONE]"], [*events.ends, len(payload)], events.names, False)
+        return sse.SseEvents([*events.data, b"[DONE]"], [*events.ends, len(payload)], events.names, False)
 
     def parse_stream_response(self, data: dict[str, Any], output: Output) -> None:
         output.content += "".join(_texts(data["text_output"]))

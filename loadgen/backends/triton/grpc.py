@@ -11,7 +11,7 @@ from tritonclient.grpc import service_pb2 as messages
 from loadgen.backends import failures, token_counts
 from loadgen.backends.token_counts import NO_CHANGE, Change, Trace
 from loadgen.backends.triton.inputs import Step
-from loadgen.backends.triton.tensors import Model, unpack_texts
+from loadgen.backends.triton.tensors import TensorModel, unpack_texts
 from loadgen.protocols.grpc.messages import split
 from loadgen.types import ABSENT, Failure, Output, Request, Timeline, TokenEvents
 
@@ -25,7 +25,7 @@ _read_whole: Final = messages.ModelInferResponse.FromString
 Tokenizer = Callable[[str], int]
 
 
-def encode(model: Model, step: Step, request_id: str, parameters: Mapping[str, Any], stream: bool) -> bytes:
+def encode(model: TensorModel, step: Step, request_id: str, parameters: Mapping[str, Any], stream: bool) -> bytes:
     """Write a ModelInferRequest; `stream`: for ModelStreamInfer, with an empty final response where there is one."""
     message = messages.ModelInferRequest(model_name=model.name, id=request_id)
     if stream:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from loadgen.backends.triton.tensors import FLOATS, NUMPY, SIZES, Model, Tensor, fit, flat, pack
+from loadgen.backends.triton.tensors import FLOATS, NUMPY, SIZES, Tensor, TensorModel, fit, flat, pack
 from loadgen.types import Request, UsageError
 from loadgen.workload.lengths import Lengths
 
@@ -68,7 +68,7 @@ class Inputs:
         return dict(self.facts)
 
 
-def parse_shapes(texts: Iterable[str], model: Model) -> dict[str, tuple[int, ...]]:
+def parse_shapes(texts: Iterable[str], model: TensorModel) -> dict[str, tuple[int, ...]]:
     """Read "name:3,224,224", one for each tensor, without the batch. Raises UsageError."""
     shapes = {}
     for text in texts:
@@ -81,7 +81,7 @@ def parse_shapes(texts: Iterable[str], model: Model) -> dict[str, tuple[int, ...
     return shapes
 
 
-def value_of(model: Model, name: str, given: Any, shapes: Mapping[str, Sequence[int]]) -> Value:
+def value_of(model: TensorModel, name: str, given: Any, shapes: Mapping[str, Sequence[int]]) -> Value:
     """Make a tensor of a value as JSON holds it: an element, lists of them, or perf_analyzer's objects.
 
     Those are {"b64": text}, {"content": list or {"b64": text}, "shape": [dims]}. Raises UsageError.
@@ -133,7 +133,8 @@ def _elements(tensor: Tensor, raw: bytes) -> int:
     return len(raw) // size
 
 
-def read_file(path: Path, model: Model, shapes: Mapping[str, Sequence[int]], filled: Collection[str] = ()) -> Inputs:
+def read_file(path: Path, model: TensorModel, shapes: Mapping[str, Sequence[int]],
+              filled: Collection[str] = ()) -> Inputs:
     """Read a file in perf_analyzer's format. `filled` are tensors that need not be there.
 
     Raises UsageError that names the entry and the tensor, what was given and what is needed.
@@ -164,7 +165,7 @@ def read_file(path: Path, model: Model, shapes: Mapping[str, Sequence[int]], fil
     return Inputs(steps, facts, each=True)
 
 
-def _step(entry: Any, model: Model, shapes: Mapping[str, Sequence[int]], needed: Sequence[Tensor]) -> Step:
+def _step(entry: Any, model: TensorModel, shapes: Mapping[str, Sequence[int]], needed: Sequence[Tensor]) -> Step:
     if isinstance(entry, list):
         raise UsageError("several streams of data are for sequence models, which are not measured: write one list")
     if not isinstance(entry, Mapping):
@@ -175,7 +176,7 @@ def _step(entry: Any, model: Model, shapes: Mapping[str, Sequence[int]], needed:
     return {name: value_of(model, name, given, shapes) for name, given in entry.items()}
 
 
-def made_up(kind: str, model: Model, shapes: Mapping[str, Sequence[int]], seed: int,
+def made_up(kind: str, model: TensorModel, shapes: Mapping[str, Sequence[int]], seed: int,
             filled: Collection[str] = ()) -> Inputs:
     """Fill every tensor that the model needs with random values (texts of 128 letters) or zeros (empty texts).
 

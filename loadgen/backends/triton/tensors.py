@@ -35,7 +35,7 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class TensorModel:
     """What a server tells of a model. `batches` says that the first dimension of every tensor is the batch."""
 
     name: str
@@ -60,12 +60,12 @@ class Model:
                          f"{', '.join(map(str, self.inputs.values()))}")
 
 
-def model_of(metadata: Mapping[str, Any], config: Mapping[str, Any]) -> Model:
+def model_of(metadata: Mapping[str, Any], config: Mapping[str, Any]) -> TensorModel:
     """Make a Model of the server's answers about it, in their JSON form (numbers may be text, as protobuf writes)."""
     optional = {entry["name"] for entry in config.get("input", ()) if entry.get("optional")}
     inputs = _tensors(metadata.get("inputs", ()), optional)
     policy = config.get("model_transaction_policy") or {}
-    return Model(metadata["name"], (metadata.get("versions") or [""])[-1], inputs,
+    return TensorModel(metadata["name"], (metadata.get("versions") or [""])[-1], inputs,
                  _tensors(metadata.get("outputs", ()), set()), bool(policy.get("decoupled")),
                  int(config.get("max_batch_size") or 0) > 0)
 

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from loadgen.mock.dialects.interface import BARE, Ask, RefusedError
+from loadgen.mock.dialects.interface import BARE, MockRequest, RequestRefusedError
 from loadgen.mock.http import JSON, LAST_CHUNK, chunk
 
 _encode = msgspec.json.encode
@@ -111,8 +111,8 @@ class FramedAnswer:
         return self._shape.headers(tokens)
 
 
-def told(ask: Ask, status: int, error: Mapping[str, Any]) -> RefusedError:
+def refusal(ask: MockRequest, status: int, error: Mapping[str, Any]) -> RequestRefusedError:
     """Refuse with an error: as an event under 200 where a stream was asked for, else with the status."""
     if ask.stream:
-        return RefusedError(200, SSE.before + _encode(error) + SSE.after, "text/event-stream")
-    return RefusedError(status, _encode(error), JSON)
+        return RequestRefusedError(200, SSE.before + _encode(error) + SSE.after, "text/event-stream")
+    return RequestRefusedError(status, _encode(error), JSON)

@@ -12,7 +12,7 @@ BARE: Final = b"Engine callback timeout."
 """What MindIE writes when its engine does not answer, framed as nothing."""
 
 
-class RefusedError(Exception):
+class RequestRefusedError(Exception):
     """A request that is answered with an error of the dialect at once."""
 
     def __init__(self, status: int, body: bytes, content_type: str = JSON) -> None:
@@ -23,7 +23,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class MockRequest:
     """What one request wants, in terms that every dialect has."""
 
     path: str
@@ -55,7 +55,7 @@ class Times(Protocol):
         """Say how long token event `position`, from 1, takes after the one before."""
 
 
-class Answer(Protocol):
+class AnswerBytes(Protocol):
     """One answer as bytes. Stream parts are HTTP chunks already, so that a token event is one buffer."""
 
     def opening(self) -> bytes:
@@ -101,13 +101,13 @@ class Dialect(Protocol):
     paths: Collection[str]  # where generation is asked for
     per_event: int  # tokens an event
 
-    def read(self, path: str, body: bytes) -> Ask:
+    def read(self, path: str, body: bytes) -> MockRequest:
         """Understand a request. Raise RefusedError."""
 
-    def answer(self, ask: Ask, number: int, tokens: int, times: Times) -> Answer:
+    def answer(self, ask: MockRequest, number: int, tokens: int, times: Times) -> AnswerBytes:
         """Prepare the answer of `tokens` tokens to request `number`."""
 
-    def overloaded(self, ask: Ask) -> RefusedError:
+    def overloaded(self, ask: MockRequest) -> RequestRefusedError:
         """Say how the server refuses a request when it has too many."""
 
     def error(self, status: int, message: str, kind: str = "") -> bytes:

@@ -11,8 +11,8 @@ import msgspec
 
 from loadgen.mock.dialects import requests
 from loadgen.mock.dialects.frames import SSE, SSE_DONE, FramedAnswer, Framing
-from loadgen.mock.dialects.interface import Answer, Ask, RefusedError, Times
-from loadgen.mock.dialects.mindie_shapes import Legacy, Native, Perf, Triton
+from loadgen.mock.dialects.interface import AnswerBytes, MockRequest, RequestRefusedError, Times
+from loadgen.mock.dialects.mindie_shapes import Legacy, MindIETriton, Native, Perf
 from loadgen.mock.dialects.openai_shape import Completion, Manner
 
 CHAT: Final = "/v1/chat/completions"
@@ -42,7 +42,7 @@ class _Paths(Collection[str]):
         return len(self._known)
 
 
-class MindIE:
+class MindIEDialect:
     """A string prompt counts as its words. With `full_text` events of the Triton and the legacy dialect have the whole
     text so far, as with MindIE's fullTextEnabled.
     """
@@ -55,7 +55,7 @@ class MindIE:
         self.max_model_len, self.full_text = max_model_len, full_text
         self.created = int(time.time())
 
-    def read(self, path: str, body: bytes) -> Ask:
+    def read(self, path: str, body: bytes) -> MockRequest:
         asked = requests.body_of(body, self._refusal)
         kind, field = _kind_of(path, asked)
         inner = kind in ("native", "tgi", "triton")
@@ -69,10 +69,11 @@ class MindIE:
             raise self._refusal(422, f"token length must be in (0, {self.max_model_len}], but got {wanted + count}")
         stream = path.endswith("_stream") if kind in ("tgi", "triton") else asked.get("stream") is True
         prompt = asked[field] if isinstance(asked[field], str) else ""
-        return Ask(path, stream, wanted, count, ignore_eos=not inner and asked.get("ignore_eos") is True, kind=kind,
+        return MockRequest(path, stream, wanted, count, ignore_eos=not inner and asked.get("ignore_eos") is True,
+                           kind=kind,
                    details=options.get("details") is True, prompt=prompt)  # fmt: skip
 
-    def answer(self, ask: Ask, number: int, tokens: int, times: Times) -> Answer:
+    def answer(self, ask: MockRequest, number: int, tokens: int, times: Times) -> AnswerBytes:
         perf = Perf(times, self.per_event)
         ident = f"endpoint_common_{number}"
         if ask.kind in ("chat", "completions"):
@@ -80,14 +81,14 @@ class MindIE:
             shape = Completion(ask, ident, self.model, self.created, ask.kind == "chat", manner, self._error(500))
             return FramedAnswer(shape, SSE_DONE, self.per_event, tokens)
         if ask.kind == "triton":
-            triton = Triton(ask, ident, self.model, self.full_text, perf, self._error(500))
+            triton = MindIETriton(ask, ident, self.model, self.full_text, perf, self._error(500))
             return FramedAnswer(triton, TIGHT, self.per_event, tokens)
         if ask.kind == "legacy":
             return FramedAnswer(Legacy(ask, self.full_text, self._error(500)), NUL, self.per_event, tokens)
         native = Native(ask, ask.kind == "native", perf, self._error(500))
         return FramedAnswer(native, SSE, self.per_event, tokens)
 
-    def overloaded(self, ask: Ask) -> RefusedError:
+    def overloaded(self, ask: MockRequest) -> RequestRefusedError:
         return self._refusal(429, "the server has too many requests")
 
     def error(self, status: int, message: str, kind: str = "") -> bytes:
@@ -100,20 +101,20 @@ class MindIE:
     def _error(self, status: int, message: str = "injected: the engine died") -> dict[str, Any]:
         return {"error": message, "error_type": _KINDS.get(status, "Error")}
 
-    def _refusal(self, status: int, message: str) -> RefusedError:
-        return RefusedError(status, _encode(self._error(status, message)))
+    def _refusal(self, status: int, message: str) -> RequestRefusedError:
+        return RequestRefusedError(status, _encode(self._error(status, message)))
 
 
-def _models(server: MindIE) -> bytes:
+def _models(server: MindIEDialect) -> bytes:
     model = {"id": server.model, "object": "model", "created": server.created, "owned_by": "MindIE Server"}
     return _encode({"object": "list", "data": [model]})
 
 
-def _about(server: MindIE) -> bytes:
+def _about(server: MindIEDialect) -> bytes:
     return _encode({"name": "MindIE Server", "version": "2.1.RC1", "extensions": {"max_iter_times": 512}})
 
 
-LOOK_UPS: Final[dict[str, Callable[[MindIE], bytes]]] = {
+LOOK_UPS: Final[dict[str, Callable[[MindIEDialect], bytes]]] = {
     "/v1/models": _models, "/v2": _about, "/v2/health/ready": lambda _: b"", "/v2/health/live": lambda _: b"",
 }  # fmt: skip
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from loadgen.mock.dialects.interface import Ask, Times
+from loadgen.mock.dialects.interface import MockRequest, Times
 from loadgen.mock.dialects.words import token_ids, words
 
 FINISH: Final = {"length": "length", "stop": "eos_token"}
@@ -45,7 +45,7 @@ class Perf:
 class Native:
     """One answer of /infer and /infer_token, or (`timed` False) of the TGI dialect; see frames.Shape."""
 
-    ask: Ask
+    ask: MockRequest
     timed: bool
     perf: Perf
     failed: Mapping[str, Any]
@@ -88,10 +88,10 @@ class Native:
 
 
 @dataclass(frozen=True, slots=True)
-class Triton:
+class MindIETriton:
     """One answer of the Triton dialect; see frames.Shape."""
 
-    ask: Ask
+    ask: MockRequest
     ident: str
     model: str
     full_text: bool
@@ -140,7 +140,7 @@ class Triton:
 class Legacy:
     """One answer of the legacy vLLM dialect; see frames.Shape. It has no counts, no reason and no sign of its end."""
 
-    ask: Ask
+    ask: MockRequest
     full_text: bool
     failed: Mapping[str, Any]
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from loadgen.mock.dialects.interface import Answer, Ask, RefusedError, Times
-from loadgen.mock.dialects.openai_frames import CHAT, COMPLETIONS, Frames, OpenAIAnswer
+from loadgen.mock.dialects.interface import AnswerBytes, MockRequest, RequestRefusedError, Times
+from loadgen.mock.dialects.openai_frames import CHAT, COMPLETIONS, OpenAIAnswer, OpenAIFrames
 
 _ERRORS: Final = {
     400: "BadRequestError",
@@ -21,7 +21,7 @@ _ERRORS: Final = {
 _encode = msgspec.json.encode
 
 
-class OpenAI:
+class OpenAIDialect:
     """/v1/chat/completions, /v1/completions and /v1/models. Raises RefusedError with vLLM's words and statuses.
 
     A string prompt counts as its words, token ids as themselves. Fields in `reject` are refused with 400, as servers
@@ -38,9 +38,9 @@ class OpenAI:
         self.per_event = per_event
         self.max_model_len = max_model_len
         self.reject = frozenset(reject)
-        self.frames = Frames(model, per_event)
+        self.frames = OpenAIFrames(model, per_event)
 
-    def read(self, path: str, body: bytes) -> Ask:
+    def read(self, path: str, body: bytes) -> MockRequest:
         try:
             asked = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -59,7 +59,7 @@ class OpenAI:
             total = f"{prompt_tokens} prompt and {wanted} output tokens"
             raise self._refusal(400, f"This model's maximum context length is {self.max_model_len}, not {total}.")
         options = asked.get("stream_options") or {}
-        return Ask(
+        return MockRequest(
             path,
             stream=asked.get("stream") is True,
             output_tokens=wanted,
@@ -89,8 +89,8 @@ class OpenAI:
             return len(prompt), tuple(prompt)
         raise self._refusal(400, "prompt must be one string or one list of token ids", "prompt")
 
-    def _refusal(self, status: int, message: str, param: str | None = None) -> RefusedError:
-        return RefusedError(status, self._error(status, message, _ERRORS[status], param))
+    def _refusal(self, status: int, message: str, param: str | None = None) -> RequestRefusedError:
+        return RequestRefusedError(status, self._error(status, message, _ERRORS[status], param))
 
     def error(self, status: int, message: str, kind: str = "") -> bytes:
         return self._error(status, message, kind or _ERRORS.get(status, "Error"), None)
@@ -98,10 +98,10 @@ class OpenAI:
     def _error(self, status: int, message: str, kind: str, param: str | None) -> bytes:
         return _encode({"error": {"message": message, "type": kind, "param": param, "code": status}})
 
-    def overloaded(self, ask: Ask) -> RefusedError:
+    def overloaded(self, ask: MockRequest) -> RequestRefusedError:
         return self._refusal(503, "The server is overloaded, please retry later.")
 
-    def answer(self, ask: Ask, number: int, tokens: int, times: Times | None = None) -> Answer:
+    def answer(self, ask: MockRequest, number: int, tokens: int, times: Times | None = None) -> AnswerBytes:
         return OpenAIAnswer(self.frames, ask, f"{number:016x}", tokens)
 
     def look_up(self, path: str) -> bytes | None:

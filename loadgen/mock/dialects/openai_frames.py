@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from loadgen.mock.dialects.interface import BARE, Ask
+from loadgen.mock.dialects.interface import BARE, MockRequest
 from loadgen.mock.dialects.words import LAP, token_ids, words
 from loadgen.mock.http import LAST_CHUNK, chunk
 
@@ -21,7 +21,7 @@ _encode = msgspec.json.encode
 
 
 @dataclass(frozen=True, slots=True)
-class Frames:
+class OpenAIFrames:
     """What the answers of one server have in common: its model, tokens an event, and the prebuilt events by path.
 
     A prebuilt event is parted where the request's id goes, which always has 16 digits: the length never changes.
@@ -34,7 +34,7 @@ class Frames:
 
     def __post_init__(self) -> None:
         for path in (CHAT, COMPLETIONS):
-            answer = OpenAIAnswer(self, Ask(path, True, LAP, 1), _PLACE, LAP)
+            answer = OpenAIAnswer(self, MockRequest(path, True, LAP, 1), _PLACE, LAP)
             events = [answer.build(position, None) for position in range(-(-LAP // self.per_event))]
             parts = [event.partition(_PLACE.encode()) for event in events]
             self.prebuilt[path] = [(before, after) for before, _, after in parts]
@@ -45,7 +45,7 @@ class OpenAIAnswer:
 
     __slots__ = ("_ask", "_frames", "_ident", "_name", "_plain", "_shared", "_tokens")
 
-    def __init__(self, frames: Frames, ask: Ask, ident: str, tokens: int) -> None:
+    def __init__(self, frames: OpenAIFrames, ask: MockRequest, ident: str, tokens: int) -> None:
         self._shared, self._ask, self._tokens = frames, ask, tokens
         self._name = ident
         self._ident = ident.encode()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadgen.mock.dialects.interface import Ask
+from loadgen.mock.dialects.interface import MockRequest
 from loadgen.mock.dialects.words import words
 
 Extra = Callable[[int], Mapping[str, Any]]
@@ -33,7 +33,7 @@ class Manner:
 class Completion:
     """One chat or text completion; see frames.Shape."""
 
-    ask: Ask
+    ask: MockRequest
     ident: str
     model: str
     created: int

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from loadgen.mock.dialects.interface import RefusedError
+from loadgen.mock.dialects.interface import RequestRefusedError
 
-Refuse = Callable[[int, str], RefusedError]
+Refuse = Callable[[int, str], RequestRefusedError]
 """Make the refusal of a dialect: status, message."""
 
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 import msgspec
 
 from loadgen.mock.dialects import requests
-from loadgen.mock.dialects.frames import SSE, SSE_DONE, FramedAnswer, told
-from loadgen.mock.dialects.interface import Answer, Ask, RefusedError, Times
+from loadgen.mock.dialects.frames import SSE, SSE_DONE, FramedAnswer, refusal
+from loadgen.mock.dialects.interface import AnswerBytes, MockRequest, RequestRefusedError, Times
 from loadgen.mock.dialects.openai_shape import Completion, Manner
 from loadgen.mock.dialects.words import token_ids, words
 
@@ -24,7 +24,7 @@ _KINDS: Final = {404: "not_found", 422: "validation", 429: "overloaded", 500: "g
 _encode = msgspec.json.encode
 
 
-class TGI:
+class TGIDialect:
     """/generate_stream, /generate, /v1/chat/completions, /v1/completions, /info and /v1/models.
 
     A string prompt counts as its words. Streams are answered with 200 whatever is wrong, as TGI does: with an error
@@ -37,7 +37,7 @@ class TGI:
         self.per_event = 1
         self.created = int(time.time())
 
-    def read(self, path: str, body: bytes) -> Ask:
+    def read(self, path: str, body: bytes) -> MockRequest:
         asked = requests.body_of(body, _refusal)
         native = path in GENERATE
         stream = path == GENERATE[0] if native else asked.get("stream") is True
@@ -45,9 +45,9 @@ class TGI:
         prompt = asked.get("inputs" if native else "messages" if path == CHAT else "prompt")
         count = requests.prompt_tokens(prompt)
 
-        def refuse(status: int, message: str) -> RefusedError:
+        def refuse(status: int, message: str) -> RequestRefusedError:
             error = _error(status, message) if native else _openai_error(status, message)
-            return told(Ask(path, stream, 0, count), status, error)
+            return refusal(MockRequest(path, stream, 0, count), status, error)
 
         if not count:
             raise refuse(422, "Input validation error: `inputs` cannot be empty")
@@ -61,22 +61,22 @@ class TGI:
         if len(options.get("stop") or ()) > 4:
             raise refuse(422, "Input validation error: `stop` supports up to 4 stop sequences")
         usage = (asked.get("stream_options") or {}).get("include_usage") is True
-        return Ask(path, stream, wanted, count, usage=usage, details=options.get("details") is True)
+        return MockRequest(path, stream, wanted, count, usage=usage, details=options.get("details") is True)
 
-    def answer(self, ask: Ask, number: int, tokens: int, times: Times) -> Answer:
+    def answer(self, ask: MockRequest, number: int, tokens: int, times: Times) -> AnswerBytes:
         timing = Headers(ask, times)
         if ask.path in GENERATE:
-            return FramedAnswer(Generation(ask, tokens, timing), SSE, 1, tokens)
+            return FramedAnswer(TgiGeneration(ask, tokens, timing), SSE, 1, tokens)
         manner = Manner(unfinished=None if ask.path == CHAT else "", usage_at_end=ask.path == COMPLETIONS,
                         headers=timing.write)  # fmt: skip
         failed = _openai_error(500, "injected: Request failed during generation")
         shape = Completion(ask, "", self.model, self.created, ask.path == CHAT, manner, failed)
         return FramedAnswer(shape, SSE_DONE, 1, tokens)
 
-    def overloaded(self, ask: Ask) -> RefusedError:
+    def overloaded(self, ask: MockRequest) -> RequestRefusedError:
         native = ask.path in GENERATE
         error = _error(429, "Model is overloaded") if native else _openai_error(429, "Model is overloaded")
-        return told(ask, 429, error)
+        return refusal(ask, 429, error)
 
     def error(self, status: int, message: str, kind: str = "") -> bytes:
         return _encode(_error(status, message))
@@ -99,7 +99,7 @@ class TGI:
 class Headers:
     """The headers with which TGI tells what an answer in one piece took, in whole ms."""
 
-    ask: Ask
+    ask: MockRequest
     times: Times
 
     def write(self, tokens: int) -> dict[str, str]:
@@ -113,10 +113,10 @@ class Headers:
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class TgiGeneration:
     """One answer of TGI's own dialect; see frames.Shape. The last token of one that stopped is the special EOS."""
 
-    ask: Ask
+    ask: MockRequest
     tokens: int
     timing: Headers
 
@@ -164,5 +164,5 @@ def _openai_error(status: int, message: str) -> dict[str, Any]:
     return {"error": {"message": message, "http_status_code": status}}
 
 
-def _refusal(status: int, message: str) -> RefusedError:
-    return RefusedError(status, _encode(_error(status, message)))
+def _refusal(status: int, message: str) -> RequestRefusedError:
+    return RequestRefusedError(status, _encode(_error(status, message)))

@@ -12,9 +12,9 @@ from tritonclient.grpc import service_pb2 as messages
 
 from loadgen.mock.dialects import requests
 from loadgen.mock.dialects.frames import SSE, FramedAnswer
-from loadgen.mock.dialects.interface import Answer, Ask, RefusedError, Times
-from loadgen.mock.dialects.triton_answers import VERSION, Generation, GrpcAnswer
-from loadgen.mock.grpc import frame
+from loadgen.mock.dialects.interface import AnswerBytes, MockRequest, RequestRefusedError, Times
+from loadgen.mock.dialects.triton_answers import VERSION, GrpcAnswer, TritonGeneration
+from loadgen.protocols.grpc.request import frame
 
 SERVICE: Final = "/inference.GRPCInferenceService/"
 INPUTS: Final = {"text_input": "BYTES", "stream": "BOOL", "max_tokens": "INT32", "sampling_parameters": "BYTES",
@@ -30,7 +30,7 @@ _READ: Final[Mapping[str, Callable[[bytes], Any]]] = {
 _encode = msgspec.json.encode
 
 
-class Triton:
+class TritonDialect:
     """/v2 over HTTP and inference.GRPCInferenceService on the same port; `counts` gives requests that have ended.
 
     A prompt counts as its words. ModelStreamInfer takes one request a stream, and ends with an empty final response.
@@ -43,7 +43,7 @@ class Triton:
         self.paths: Collection[str] = (f"{self._base}/generate_stream", f"{self._base}/generate", self._stream)
         self.counts: Callable[[], int] = lambda: 0
 
-    def read(self, path: str, body: bytes) -> Ask:
+    def read(self, path: str, body: bytes) -> MockRequest:
         if path == self._stream:
             asked, tag = self._tensors(body)
             stream = bool(asked.get("stream"))
@@ -55,7 +55,7 @@ class Triton:
             raise _refusal(400, "expected tensor 'text_input' to have a text")
         sampling = self._sampling(asked.get("sampling_parameters"))
         wanted = requests.length_of({**asked, **sampling}, "max_tokens", self.output_tokens, _refusal)
-        return Ask(path, stream, wanted, prompt, tag=tag, least_tokens=int(sampling.get("min_tokens") or 0),
+        return MockRequest(path, stream, wanted, prompt, tag=tag, least_tokens=int(sampling.get("min_tokens") or 0),
                    ignore_eos=sampling.get("ignore_eos") is True, usage=bool(asked.get("return_num_output_tokens")),
                    details=bool(asked.get("return_finish_reason")))
 
@@ -85,15 +85,15 @@ class Triton:
             found[tensor.name] = _READ[tensor.datatype](raw)
         return found, message.id
 
-    def answer(self, ask: Ask, number: int, tokens: int, times: Times) -> Answer:
+    def answer(self, ask: MockRequest, number: int, tokens: int, times: Times) -> AnswerBytes:
         if ask.path == self._stream:
             return GrpcAnswer(ask, self.model, self.per_event, tokens)
-        return FramedAnswer(Generation(ask, self.model), SSE, self.per_event, tokens)
+        return FramedAnswer(TritonGeneration(ask, self.model), SSE, self.per_event, tokens)
 
-    def overloaded(self, ask: Ask) -> RefusedError:
+    def overloaded(self, ask: MockRequest) -> RequestRefusedError:
         if ask.path == self._stream:
             reply = messages.ModelStreamInferResponse(error_message=OVERLOADED)
-            return RefusedError(200, frame(reply.SerializeToString()))
+            return RequestRefusedError(200, frame(reply.SerializeToString()))
         return _refusal(503, OVERLOADED)
 
     def error(self, status: int, message: str, kind: str = "") -> bytes:
@@ -147,5 +147,5 @@ class Triton:
                                  "execution_count": ended, "inference_stats": {"success": count, "queue": count}}]}
 
 
-def _refusal(status: int, message: str) -> RefusedError:
-    return RefusedError(400 if status == 422 else status, _encode({"error": message}))
+def _refusal(status: int, message: str) -> RequestRefusedError:
+    return RequestRefusedError(400 if status == 422 else status, _encode({"error": message}))

@@ -9,19 +9,19 @@ from typing import Any, Final
 
 from tritonclient.grpc import service_pb2 as messages
 
-from loadgen.mock.dialects.interface import BARE, Ask
+from loadgen.mock.dialects.interface import BARE, MockRequest
 from loadgen.mock.dialects.words import words
-from loadgen.mock.grpc import frame
+from loadgen.protocols.grpc.request import frame
 
 VERSION: Final = "1"
 FAILED: Final = "injected: the engine died"
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class TritonGeneration:
     """One answer of the generate extension; see frames.Shape. Counts are there if they were asked for."""
 
-    ask: Ask
+    ask: MockRequest
     model: str
 
     def opening(self) -> list[dict[str, Any]]:
@@ -50,7 +50,7 @@ class Generation:
 class GrpcAnswer:
     """One answer of ModelStreamInfer; see dialect.Answer. An answer in one piece has one message with text."""
 
-    def __init__(self, ask: Ask, model: str, per_event: int, tokens: int) -> None:
+    def __init__(self, ask: MockRequest, model: str, per_event: int, tokens: int) -> None:
         self._ask, self._model, self._per_event, self._tokens = ask, model, per_event, tokens
 
     def opening(self) -> bytes:

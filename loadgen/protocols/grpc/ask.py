@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from loadgen.protocols.grpc import answer, request
 from loadgen.protocols.http.address import Address
 from loadgen.protocols.http.limits import Limits
-from loadgen.protocols.http2.pool import Pool
+from loadgen.protocols.http2.pool import Http2Pool
 from loadgen.types import Call, Timeline
 
 
@@ -29,7 +29,7 @@ async def _ask(address: Address, data: bytes, limits: Limits) -> Timeline:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Timeline] = loop.create_future()
     parts: list[bytearray] = []
-    pool = Pool(loop, [address], limits, channels=1, fresh=True, done=done.set_result,
+    pool = Http2Pool(loop, [address], limits, channels=1, fresh=True, done=done.set_result,
                 fragment=lambda index, payload: parts.append(payload))
     pool.launch(Timeline(0), data)
     timeline = await done

@@ -18,8 +18,8 @@ from loadgen.protocols.http.address import Address
 from loadgen.protocols.http.limits import Limits, judge
 from loadgen.protocols.http.pool import Counts
 from loadgen.protocols.http2 import headers
-from loadgen.protocols.http2.capture import LENGTH, Capture
-from loadgen.protocols.http2.stream import Stream
+from loadgen.protocols.http2.capture import LENGTH, StreamCapture
+from loadgen.protocols.http2.stream import Http2Stream
 from loadgen.types import Failure, Timeline, UsageError
 
 _OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
@@ -28,7 +28,7 @@ _AHEAD = 64  # channels that are opened, at most, unless their number was given
 _BY_CHANNEL = ("te", "content-type", "user-agent")  # metadata that grpcio sends itself
 
 
-class Pool:
+class GrpcioPool:
     """Carry what protocols.http2.pool.Pool carries, on `channels` of grpcio to each target, in turn."""
 
     def __init__(self, loop: AbstractEventLoop, addresses: Sequence[Address], limits: Limits, *, channels: int,
@@ -40,7 +40,7 @@ class Pool:
         self._wanted = channels
         self._options = (*_OPTIONS, *((("grpc.keepalive_time_ms", keep_alive // 1_000_000),) if keep_alive else ()))
         self._channels: list[list[grpc.aio.Channel]] = []
-        self._tasks: dict[asyncio.Task[None], Capture] = {}
+        self._tasks: dict[asyncio.Task[None], StreamCapture] = {}
         self._opening: asyncio.Task[None] | None = None
         self._cancelled: Failure | None = None
         self.counts = Counts()
@@ -66,7 +66,7 @@ class Pool:
     def launch(self, timeline: Timeline, data: bytes) -> None:
         """Send one request."""
         (size,) = LENGTH.unpack_from(data)
-        capture = Capture(timeline, Stream(0, memoryview(data)[4 + size + 5:], 0, timeline), b"", 0)
+        capture = StreamCapture(timeline, Http2Stream(0, memoryview(data)[4 + size + 5:], 0, timeline), b"", 0)
         timeline.sent = monotonic_ns()
         task = self._loop.create_task(self._carry(capture, data[4:4 + size]))
         self._tasks[task] = capture
@@ -74,7 +74,7 @@ class Pool:
         if self._limits.watched:
             self._arm(task, judge(self._limits, 0, None)[1])
 
-    async def _carry(self, capture: Capture, block: bytes) -> None:
+    async def _carry(self, capture: StreamCapture, block: bytes) -> None:
         path, metadata, timeout = _parts(block)
         channels = self._channels[capture.timeline.target]
         method = channels[capture.timeline.index % len(channels)].stream_stream(path)
@@ -164,7 +164,7 @@ async def _one(message: bytes) -> Any:
     yield message
 
 
-def _note(capture: Capture, part: bytes) -> None:
+def _note(capture: StreamCapture, part: bytes) -> None:
     """Take part of an answer, stamped now."""
     now = time_ns()
     capture.stream.payload += part

@@ -9,7 +9,7 @@ from typing import Protocol
 from loadgen.protocols.http.dial import Dial
 from loadgen.protocols.http.limits import Limits, judge
 from loadgen.protocols.http.read_batching import Intake
-from loadgen.protocols.http.response import Capture, failure_of, pack_stamp
+from loadgen.protocols.http.response import ResponseCapture, failure_of, pack_stamp
 from loadgen.types import Failure, Timeline
 
 _READ_SIZE = 65536
@@ -20,29 +20,29 @@ _BUFFERS = (_BUFFER,)
 _LAST = b"\r\n\r\n"  # how every chunked body ends
 
 
-class Owner(Protocol):
+class ConnectionOwner(Protocol):
     """Who a connection reports to."""
 
-    def ended(self, connection: Connection, timeline: Timeline, unanswered: bytes) -> None:
+    def ended(self, connection: HttpConnection, timeline: Timeline, unanswered: bytes) -> None:
         """A request is over, well or not. The connection can take the next one if it is `usable`.
 
         `unanswered` is the request if a reused connection was closed before a byte of answer came, else empty.
         """
 
-    def dropped(self, connection: Connection) -> None:
+    def dropped(self, connection: HttpConnection) -> None:
         """The server closed while nothing was in flight."""
 
     def fragment(self, index: int, payload: bytearray) -> None:
         """A part of a long answer, to be put before what its timeline will hold."""
 
 
-class Connection:
+class HttpConnection:
     """Carry one request after another over a socket that a Dial has opened."""
 
     __slots__ = ("_capture", "_intake", "_limits", "_loop", "_out", "_owner", "_recvmsg", "_recvmsg_into", "_socket",
                  "_timer", "_tls", "_wants", "carried", "target", "usable")
 
-    def __init__(self, loop: AbstractEventLoop, intake: Intake, owner: Owner, dial: Dial, target: int,
+    def __init__(self, loop: AbstractEventLoop, intake: Intake, owner: ConnectionOwner, dial: Dial, target: int,
                  limits: Limits) -> None:
         assert dial.socket is not None
         self._loop = loop
@@ -53,7 +53,7 @@ class Connection:
         self._recvmsg = dial.socket.recvmsg
         self._recvmsg_into = dial.socket.recvmsg_into
         self._tls = dial.tls
-        self._capture: Capture | None = None
+        self._capture: ResponseCapture | None = None
         self._timer: TimerHandle | None = None
         self._out = memoryview(b"")
         self._wants = False  # whether the loop tells us when the socket takes more
@@ -66,7 +66,7 @@ class Connection:
 
     def start(self, timeline: Timeline, data: bytes) -> None:
         """Send one request and capture its answer into `timeline`, whose `sent` is stamped here."""
-        self._capture = Capture(timeline, data)
+        self._capture = ResponseCapture(timeline, data)
         self.usable = False
         self.carried += 1
         if self._tls is not None:
@@ -145,7 +145,7 @@ class Connection:
         if reply:
             self._transmit(reply)
 
-    def _settle(self, capture: Capture) -> None:
+    def _settle(self, capture: ResponseCapture) -> None:
         """Parse what was read, and see whether that was all."""
         try:
             capture.settle()
@@ -157,7 +157,7 @@ class Connection:
         elif len(capture.payload) >= _SHIP_AT:
             self._owner.fragment(capture.timeline.index, capture.take())
 
-    def _unstamped(self, capture: Capture, now: int) -> bytes:
+    def _unstamped(self, capture: ResponseCapture, now: int) -> bytes:
         """The first reads of a connection can lack the kernel's stamp; the time of the read stands in."""
         capture.timeline.unstamped += 1
         return pack_stamp(now)

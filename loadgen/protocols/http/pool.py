@@ -11,7 +11,7 @@ from time import monotonic_ns
 
 from loadgen.protocols.http import read_batching
 from loadgen.protocols.http.address import Address, tls_context
-from loadgen.protocols.http.connection import Connection
+from loadgen.protocols.http.connection import HttpConnection
 from loadgen.protocols.http.dial import Dial
 from loadgen.protocols.http.limits import Limits
 from loadgen.types import Failure, Timeline
@@ -32,17 +32,17 @@ class Counts:
 
 
 @dataclass(slots=True)
-class _Server:
+class _Connections:
     """The connections to one target."""
 
     address: Address
     context: ssl.SSLContext | None
-    idle: list[Connection] = field(default_factory=list)
+    idle: list[HttpConnection] = field(default_factory=list)
     waiting: deque[tuple[Timeline, bytes]] = field(default_factory=deque)
     dialing: int = 0  # dials that serve whoever waits, or go to the reserve
 
 
-class Pool:
+class HttpPool:
     """Carry calls over HTTP/1.1: `launch` sends at once over a connection that is ready.
 
     `reserve` connections are kept idle beside those in use, so that a request hardly ever has to open one. With
@@ -60,9 +60,9 @@ class Pool:
         self._fresh = fresh
         self._done = done
         self.fragment = fragment
-        self._busy: dict[int, Connection] = {}
+        self._busy: dict[int, HttpConnection] = {}
         self._dials: dict[Dial, tuple[int, tuple[Timeline, bytes] | None]] = {}
-        self._servers = [_Server(a, tls_context(a.tls) if a.server_name else None) for a in addresses]
+        self._servers = [_Connections(a, tls_context(a.tls) if a.server_name else None) for a in addresses]
         self._ready: Callable[[Failure | None], None] | None = None
         self._ahead = 0  # connections to open before the start
         self._closed = False
@@ -150,7 +150,7 @@ class Pool:
             return
         self.counts.opened += 1
         self.counts.open += 1
-        connection = Connection(self._loop, self._intake, self, dial, number, self._limits)
+        connection = HttpConnection(self._loop, self._intake, self, dial, number, self._limits)
         if waiter is None:
             server.idle.append(connection)
         else:
@@ -169,7 +169,7 @@ class Pool:
 
     # In flight.
 
-    def _start(self, connection: Connection, timeline: Timeline, data: bytes) -> None:
+    def _start(self, connection: HttpConnection, timeline: Timeline, data: bytes) -> None:
         self._busy[id(connection)] = connection
         connection.start(timeline, data)
 
@@ -178,7 +178,7 @@ class Pool:
         timeline.end = monotonic_ns()
         self._done(timeline)
 
-    def ended(self, connection: Connection, timeline: Timeline, unanswered: bytes) -> None:
+    def ended(self, connection: HttpConnection, timeline: Timeline, unanswered: bytes) -> None:
         """See connection.Owner."""
         del self._busy[id(connection)]
         self.counts.reads += len(timeline.reads) >> 3
@@ -202,7 +202,7 @@ class Pool:
         else:
             self._done(timeline)
 
-    def dropped(self, connection: Connection) -> None:
+    def dropped(self, connection: HttpConnection) -> None:
         """See connection.Owner."""
         self.counts.open -= 1
         self.counts.dropped += 1

@@ -13,7 +13,7 @@ from loadgen.types import Failure, Timeline
 _TIMESPEC = Struct("=qq")
 
 
-class Capture:
+class ResponseCapture:
     """Collect one answer. `settle` takes the reads in `log`; `complete` says when the answer has ended.
 
     A connection's reader runs once a token, so all it does is to append data, stamp and time of the read to `log`.

@@ -8,19 +8,19 @@ from struct import Struct
 from typing import Final
 
 from loadgen.protocols.http.response import pack_stamp
-from loadgen.protocols.http2.stream import Stream
+from loadgen.protocols.http2.stream import Http2Stream
 from loadgen.types import Timeline
 
 LENGTH: Final = Struct("=I")
 """Stands before the header block in what is launched, and before each header block in Timeline.headers."""
 
 
-class Capture:
+class StreamCapture:
     """What a channel keeps of a request in flight. Its reader appends to `stamps`, `reads` and `offsets` itself."""
 
     __slots__ = ("offsets", "reads", "request", "seen", "shared", "shipped", "stamps", "stream", "timeline", "timer")
 
-    def __init__(self, timeline: Timeline, stream: Stream, request: bytes, seen: int) -> None:
+    def __init__(self, timeline: Timeline, stream: Http2Stream, request: bytes, seen: int) -> None:
         self.timeline = timeline
         self.stream = stream
         self.request = request  # to send it again; let go of once the server has answered at all

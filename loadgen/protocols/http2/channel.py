@@ -8,8 +8,8 @@ from typing import Final, Protocol
 
 from loadgen.protocols.http.dial import Dial
 from loadgen.protocols.http.limits import Limits, judge
-from loadgen.protocols.http2.capture import LENGTH, Capture
-from loadgen.protocols.http2.connection import Connection
+from loadgen.protocols.http2.capture import LENGTH, StreamCapture
+from loadgen.protocols.http2.connection import Http2Connection
 from loadgen.protocols.http2.writer import Writer
 from loadgen.types import Failure, Timeline
 
@@ -17,33 +17,33 @@ _READ_SIZE: Final = 65536
 _SHIP_AT: Final = 16384  # bytes of payload that stay here before they are handed on
 
 
-class Owner(Protocol):
+class ChannelOwner(Protocol):
     """Who a channel reports to."""
 
-    def opened(self, channel: Channel, failure: Failure | None) -> None:
+    def opened(self, channel: Http2Channel, failure: Failure | None) -> None:
         """The server has spoken HTTP/2, or this is why the channel can't be used."""
 
-    def ended(self, channel: Channel, timeline: Timeline, unanswered: bytes) -> None:
+    def ended(self, channel: Http2Channel, timeline: Timeline, unanswered: bytes) -> None:
         """A request is over, well or not. `unanswered` is the request if it can be sent again elsewhere, else empty."""
 
-    def roomier(self, channel: Channel) -> None:
+    def roomier(self, channel: Http2Channel) -> None:
         """The server may take more streams than before."""
 
-    def closed(self, channel: Channel, idle: bool) -> None:
+    def closed(self, channel: Http2Channel, idle: bool) -> None:
         """An opened channel has ended; `idle` if the server ended it while nothing was in flight."""
 
     def fragment(self, index: int, payload: bytearray) -> None:
         """A part of a long answer, to be put before what its timeline will hold."""
 
 
-class Channel:
+class Http2Channel:
     """Carry requests, side by side, over a socket that a Dial has opened."""
 
     __slots__ = ("_flights", "_http2", "_idle", "_keep_alive", "_limits", "_loop", "_max_streams", "_open", "_owner",
                  "_pulse", "_reads", "_recvmsg", "_seen", "_served", "_socket", "_tls", "_writer", "connect_time",
                  "target", "tls_time")
 
-    def __init__(self, loop: AbstractEventLoop, owner: Owner, dial: Dial, target: int, limits: Limits,
+    def __init__(self, loop: AbstractEventLoop, owner: ChannelOwner, dial: Dial, target: int, limits: Limits,
                  keep_alive: int = 0) -> None:
         assert dial.socket is not None
         self._loop = loop
@@ -53,8 +53,8 @@ class Channel:
         self._socket = dial.socket
         self._recvmsg = dial.socket.recvmsg
         self._tls = dial.tls
-        self._http2 = Connection()
-        self._flights: dict[int, Capture] = {}
+        self._http2 = Http2Connection()
+        self._flights: dict[int, StreamCapture] = {}
         self._writer = Writer(loop, dial.socket, dial.tls, self._http2.outbox, self._lose)
         self._open = False
         self._max_streams = self._http2.max_streams
@@ -102,7 +102,7 @@ class Channel:
         """
         (size,) = LENGTH.unpack_from(data)
         stream = self._http2.open(data[4:4 + size], memoryview(data)[4 + size:], timeline)
-        capture = Capture(timeline, stream, data, self._reads)
+        capture = StreamCapture(timeline, stream, data, self._reads)
         self._flights[stream.number] = capture
         self._writer.flush()
         if self._limits.watched:
@@ -195,7 +195,7 @@ class Channel:
             self._served = self._served or stream.complete
             self._owner.ended(self, capture.finish(monotonic_ns()), capture.request if again else b"")
 
-    def _is_stale(self, capture: Capture) -> bool:
+    def _is_stale(self, capture: StreamCapture) -> bool:
         """Whether the channel had served before and gave not one byte since this request was sent."""
         failure = self._http2.failure
         return failure is not None and failure.kind == "truncated" and self._served and capture.seen == self._reads
@@ -247,10 +247,10 @@ class Channel:
 
     # Time.
 
-    def _arm(self, capture: Capture, wait: int) -> None:
+    def _arm(self, capture: StreamCapture, wait: int) -> None:
         capture.timer = self._loop.call_later(max(wait, 1_000_000) / 1e9, self._check_limits, capture)
 
-    def _check_limits(self, capture: Capture) -> None:
+    def _check_limits(self, capture: StreamCapture) -> None:
         since_read = time_ns() - capture.reads[-1] if capture.stream.begun else None
         since_sent = monotonic_ns() - capture.timeline.sent if capture.timeline.sent >= 0 else 0
         failure, wait = judge(self._limits, since_sent, since_read)

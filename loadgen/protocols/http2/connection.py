@@ -7,7 +7,7 @@ from typing import Final
 from loadgen.protocols.http2 import frames
 from loadgen.protocols.http2.frames import END_HEADERS, END_STREAM, LARGEST, number_of
 from loadgen.protocols.http2.send_queue import Outbox
-from loadgen.protocols.http2.stream import Stream
+from loadgen.protocols.http2.stream import Http2Stream
 from loadgen.types import Failure, Timeline
 
 _HALF: Final = 1 << 30  # bytes after which a window is made whole again
@@ -20,7 +20,7 @@ _OPENING: Final = (
 _PROTOCOL, _FLOW, _SIZE, _REFUSED, _CANCEL = 1, 3, 6, 7, 8  # error codes
 
 
-class Connection:
+class Http2Connection:
     """Open streams, take what the server sends, and say what has become of them.
 
     `ended` holds streams that are over, until it is emptied by whoever reads it. After `failure` is set nothing more
@@ -30,7 +30,7 @@ class Connection:
 
     def __init__(self) -> None:
         self.outbox = Outbox(_OPENING)
-        self.ended: list[Stream] = []
+        self.ended: list[Http2Stream] = []
         self.failure: Failure | None = None
         self.ready = False  # whether the server has spoken HTTP/2
         self.draining = False  # whether the server wants no further streams
@@ -38,12 +38,12 @@ class Connection:
         self.max_streams = LARGEST
         self.unanswered_ping = False
         self._splitter = frames.Splitter()
-        self._streams: dict[int, Stream] = {}
+        self._streams: dict[int, Http2Stream] = {}
         self._next = 1
         self._initial = frames.DEFAULT_WINDOW
         self._unacked = 0
         self._block: tuple[int, int, bytearray] | None = None  # stream, END_STREAM and what came of its header block
-        self._touched: list[Stream] = []
+        self._touched: list[Http2Stream] = []
         self._handlers = {
             frames.DATA: self._data, frames.HEADERS: self._headers, frames.RST_STREAM: self._reset,
             frames.SETTINGS: self._settings, frames.PUSH_PROMISE: self._promise, frames.PING: self._ping,
@@ -58,15 +58,15 @@ class Connection:
 
     # What the client does.
 
-    def open(self, block: bytes, body: memoryview, timeline: Timeline) -> Stream:
+    def open(self, block: bytes, body: memoryview, timeline: Timeline) -> Http2Stream:
         """Begin a stream with an encoded header block and the whole body; there has to be room."""
-        stream = Stream(self._next, body, self._initial, timeline)
+        stream = Http2Stream(self._next, body, self._initial, timeline)
         self._next += 2
         self._streams[stream.number] = stream
         self.outbox.open(stream, block)
         return stream
 
-    def cancel(self, stream: Stream, failure: Failure) -> None:
+    def cancel(self, stream: Http2Stream, failure: Failure) -> None:
         """Give up a stream, and tell the server."""
         if stream.number in self._streams:
             self.outbox.put(frames.encode_number(frames.RST_STREAM, stream.number, _CANCEL))
@@ -83,9 +83,9 @@ class Connection:
         for stream in list(self._streams.values()):
             self._end(stream, failure)
 
-    def receive(self, data: bytes) -> list[Stream]:
+    def receive(self, data: bytes) -> list[Http2Stream]:
         """Take what one read gave; returns the streams that it brought something for, the one of the last part last."""
-        touched: list[Stream] = []
+        touched: list[Http2Stream] = []
         self._touched = touched
         self.unanswered_ping = False
         for kind, flags, number, payload in self._splitter.feed(data):
@@ -155,7 +155,7 @@ class Connection:
             if stream is not None:
                 self._take_block(stream, bytes(block), bool(end))
 
-    def _take_block(self, stream: Stream, block: bytes, end: bool) -> None:
+    def _take_block(self, stream: Http2Stream, block: bytes, end: bool) -> None:
         self._touch(stream)
         if (stream.begun and not end) or len(stream.blocks) >= _MOST_BLOCKS:
             self._malformed(stream, "headers came where none may be")
@@ -236,7 +236,7 @@ class Connection:
 
     # What becomes of streams.
 
-    def _touch(self, stream: Stream) -> None:
+    def _touch(self, stream: Http2Stream) -> None:
         touched = self._touched
         if not touched:
             touched.append(stream)
@@ -245,20 +245,20 @@ class Connection:
                 touched.remove(stream)
             touched.append(stream)
 
-    def _finish(self, stream: Stream) -> None:
+    def _finish(self, stream: Http2Stream) -> None:
         """The server has ended a stream: what is left of the request need not be sent."""
         stream.complete = True
         if stream.body:
             self.outbox.put(frames.encode_number(frames.RST_STREAM, stream.number, _CANCEL))
         self._end(stream, None)
 
-    def _end(self, stream: Stream, failure: Failure | None) -> None:
+    def _end(self, stream: Http2Stream, failure: Failure | None) -> None:
         del self._streams[stream.number]
         stream.failure = failure
         stream.body = stream.body[:0]
         self.ended.append(stream)
 
-    def _malformed(self, stream: Stream, words: str) -> None:
+    def _malformed(self, stream: Http2Stream, words: str) -> None:
         self.outbox.put(frames.encode_number(frames.RST_STREAM, stream.number, _PROTOCOL))
         self._end(stream, Failure("parse", f"not HTTP/2: {words}"))
 

@@ -14,7 +14,7 @@ from loadgen.protocols.http.address import Address, tls_context
 from loadgen.protocols.http.dial import Dial
 from loadgen.protocols.http.limits import Limits
 from loadgen.protocols.http.pool import Counts
-from loadgen.protocols.http2.channel import Channel
+from loadgen.protocols.http2.channel import Http2Channel
 from loadgen.types import Failure, Timeline
 
 _AHEAD: Final = 64  # channels that are opened before the start, at most, unless their number was given
@@ -23,18 +23,18 @@ _Waiter = tuple[Timeline, bytes]
 
 
 @dataclass(slots=True)
-class _Server:
+class _Channels:
     """The channels to one target."""
 
     address: Address
     context: ssl.SSLContext | None
-    channels: list[Channel] = field(default_factory=list)
-    idle: list[Channel] = field(default_factory=list)  # those with nothing in flight
+    channels: list[Http2Channel] = field(default_factory=list)
+    idle: list[Http2Channel] = field(default_factory=list)  # those with nothing in flight
     waiting: deque[_Waiter] = field(default_factory=deque)
     opening: int = 0  # dials and channels that are not open yet
 
 
-class Pool:
+class Http2Pool:
     """Carry calls over HTTP/2: `launch` sends at once over the channel that has the least in flight.
 
     `channels` of them are kept to each target; where each has as many streams as the server allows, another one is
@@ -53,10 +53,10 @@ class Pool:
         self._done = done
         self._keep_alive = keep_alive
         self.fragment = fragment
-        self._servers = [_Server(a, tls_context(a.tls, "h2") if a.server_name else None) for a in addresses]
+        self._servers = [_Channels(a, tls_context(a.tls, "h2") if a.server_name else None) for a in addresses]
         self._dials: dict[Dial, tuple[int, _Waiter | None]] = {}
-        self._new: dict[Channel, _Waiter | None] = {}  # channels that are not open yet, and whom they are for
-        self._own: set[Channel] = set()  # channels of one request each
+        self._new: dict[Http2Channel, _Waiter | None] = {}  # channels that are not open yet, and whom they are for
+        self._own: set[Http2Channel] = set()  # channels of one request each
         self._ready: Callable[[Failure | None], None] | None = None
         self._closed = False
         self.counts = Counts()
@@ -146,9 +146,9 @@ class Pool:
         if failure is not None:
             self._not_opened(number, waiter, failure)
         else:
-            self._new[Channel(self._loop, self, dial, number, self._limits, self._keep_alive)] = waiter
+            self._new[Http2Channel(self._loop, self, dial, number, self._limits, self._keep_alive)] = waiter
 
-    def opened(self, channel: Channel, failure: Failure | None) -> None:
+    def opened(self, channel: Http2Channel, failure: Failure | None) -> None:
         """See channel.Owner."""
         waiter = self._new.pop(channel)
         if failure is not None or not channel.room:
@@ -191,18 +191,18 @@ class Pool:
 
     # In flight.
 
-    def _serve(self, server: _Server, channel: Channel, late: bool = False) -> None:
+    def _serve(self, server: _Channels, channel: Http2Channel, late: bool = False) -> None:
         while server.waiting and channel.room:
             if late:
                 self._start_late(channel, server.waiting.popleft())
             else:
                 channel.start(*server.waiting.popleft())
 
-    def _start_late(self, channel: Channel, waiter: _Waiter) -> None:
+    def _start_late(self, channel: Http2Channel, waiter: _Waiter) -> None:
         waiter[0].connect, waiter[0].tls = channel.connect_time, channel.tls_time
         channel.start(*waiter)
 
-    def _fail_waiting(self, server: _Server, failure: Failure) -> None:
+    def _fail_waiting(self, server: _Channels, failure: Failure) -> None:
         waiting = list(server.waiting)
         server.waiting.clear()
         for timeline, _ in waiting:
@@ -213,7 +213,7 @@ class Pool:
         timeline.end = monotonic_ns()
         self._done(timeline)
 
-    def ended(self, channel: Channel, timeline: Timeline, unanswered: bytes) -> None:
+    def ended(self, channel: Http2Channel, timeline: Timeline, unanswered: bytes) -> None:
         """See channel.Owner."""
         self.counts.reads += len(timeline.reads) >> 3
         self.counts.unstamped += timeline.unstamped
@@ -230,11 +230,11 @@ class Pool:
         if channel in server.channels:
             _keep_idle(server, channel)
 
-    def roomier(self, channel: Channel) -> None:
+    def roomier(self, channel: Http2Channel) -> None:
         """See channel.Owner."""
         self._serve(self._servers[channel.target], channel)
 
-    def closed(self, channel: Channel, idle: bool) -> None:
+    def closed(self, channel: Http2Channel, idle: bool) -> None:
         """See channel.Owner."""
         self.counts.open -= 1
         self.counts.dropped += idle
@@ -248,12 +248,12 @@ class Pool:
             self._fill(channel.target)
 
 
-def _keep_idle(server: _Server, channel: Channel) -> None:
+def _keep_idle(server: _Channels, channel: Http2Channel) -> None:
     if not channel.in_flight and channel not in server.idle:
         server.idle.append(channel)
 
 
-def _best(server: _Server) -> Channel | None:
+def _best(server: _Channels) -> Http2Channel | None:
     """Return a channel with nothing in flight, else the one with the least of those that can take a request."""
     while server.idle:
         channel = server.idle.pop()

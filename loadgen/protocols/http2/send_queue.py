@@ -7,7 +7,7 @@ from typing import Final
 
 from loadgen.protocols.http2 import frames
 from loadgen.protocols.http2.frames import END_STREAM, LARGEST, encode
-from loadgen.protocols.http2.stream import Stream
+from loadgen.protocols.http2.stream import Http2Stream
 
 _PIECE: Final = 65536  # bytes that are handed out at a time, but for what is small
 
@@ -22,13 +22,13 @@ class Outbox:
 
     def __init__(self, opening: bytes) -> None:
         self._frames = bytearray(opening)
-        self._ready: deque[Stream] = deque()  # streams that have a body to send and a window for it
+        self._ready: deque[Http2Stream] = deque()  # streams that have a body to send and a window for it
         self.window = frames.DEFAULT_WINDOW  # of the connection; streams have their own
         self.frame_size = frames.FRAME_SIZE
-        self.begun: list[Stream] = []  # streams whose first byte is in what was taken last
-        self.finished: list[Stream] = []  # streams whose last byte is
-        self._begun: list[Stream] = []  # the same of what will be taken next
-        self._finished: list[Stream] = []
+        self.begun: list[Http2Stream] = []  # streams whose first byte is in what was taken last
+        self.finished: list[Http2Stream] = []  # streams whose last byte is
+        self._begun: list[Http2Stream] = []  # the same of what will be taken next
+        self._finished: list[Http2Stream] = []
 
     @property
     def pending(self) -> bool:
@@ -39,7 +39,7 @@ class Outbox:
         """Add a frame that flow control does not hold back."""
         self._frames += frame
 
-    def open(self, stream: Stream, block: bytes) -> None:
+    def open(self, stream: Http2Stream, block: bytes) -> None:
         """Add the headers of a stream, and its body as far as it may go."""
         size, end = self.frame_size, 0 if stream.body else END_STREAM
         rest = block[size:]
@@ -53,13 +53,13 @@ class Outbox:
         else:
             self._finished.append(stream)
 
-    def resume(self, stream: Stream) -> None:
+    def resume(self, stream: Http2Stream) -> None:
         """Let a stream have its turn again, if it has something to send and may."""
         if stream.body and stream.window > 0 and not stream.queued:
             stream.queued = True
             self._ready.append(stream)
 
-    def widen(self, stream: Stream, increment: int) -> bool:
+    def widen(self, stream: Http2Stream, increment: int) -> bool:
         """Let a stream send so much more (less, if negative); false if its window grows too large."""
         stream.window += increment
         self.resume(stream)
@@ -82,7 +82,7 @@ class Outbox:
         self.finished, self._finished = self._finished, []
         return taken
 
-    def _send_some(self, stream: Stream) -> None:
+    def _send_some(self, stream: Http2Stream) -> None:
         body = stream.body
         if not body or stream.window <= 0:  # it has ended, or its window was taken back
             return

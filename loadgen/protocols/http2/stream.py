@@ -5,7 +5,7 @@ from __future__ import annotations
 from loadgen.types import Failure, Timeline
 
 
-class Stream:
+class Http2Stream:
     """`payload` grows by the DATA that come, `blocks` by the header blocks, still encoded: headers, then trailers.
 
     `complete` says that the server has ended the stream; `failure` is why it ended otherwise. `refused` says that

@@ -13,13 +13,13 @@ from typing import Any
 
 import msgspec
 
-from loadgen.protocols.local.messages import Answer
+from loadgen.protocols.local.messages import LocalAnswer
 from loadgen.types import ABSENT, Failure
 
 _SECOND = 1_000_000_000
 
 
-class Job:
+class LocalJob:
     """One request, from its arrival to its end. Not for several threads, but for `drop` and `answer_so_far`.
 
     `input` is a text, a list of token ids, or a list of messages; `limit` the most tokens to make; `options` are
@@ -31,7 +31,7 @@ class Job:
                  "options", "pieces", "received", "server", "stamps", "text", "usage")
 
     def __init__(self, number: int, input: Any, limit: int, options: Mapping[str, Any],
-                 ended: Callable[[Job, str, Failure | None], None]) -> None:
+                 ended: Callable[[LocalJob, str, Failure | None], None]) -> None:
         self.number = number
         self.input = input
         self.limit = limit
@@ -48,7 +48,7 @@ class Job:
         self.input_tokens = ABSENT
         self.usage = ABSENT  # output tokens as the model itself counts them
         self.server: dict[str, int] = {}  # times of the model in ns, by the name of their metric
-        self._ended: Callable[[Job, str, Failure | None], None] | None = ended
+        self._ended: Callable[[LocalJob, str, Failure | None], None] | None = ended
 
     def drop(self) -> None:
         """Say, from any thread, that nobody waits for it any more."""
@@ -102,19 +102,19 @@ class Job:
             ended(self, reason, failure)
 
 
-def job_of(number: int, body: bytes, ended: Callable[[Job, str, Failure | None], None]) -> Job:
+def job_of(number: int, body: bytes, ended: Callable[[LocalJob, str, Failure | None], None]) -> LocalJob:
     """Make the job that the body of a Call asks for."""
     asked = msgspec.json.decode(body)
-    return Job(number, asked["input"], asked["limit"], asked["options"], ended)
+    return LocalJob(number, asked["input"], asked["limit"], asked["options"], ended)
 
 
-def answer_of(job: Job, reason: str, failure: Failure | None) -> Answer:
+def answer_of(job: LocalJob, reason: str, failure: Failure | None) -> LocalAnswer:
     """Put an ended job into the form in which its sender and the desk read it."""
     return _answer(job, job.stamps, {"ids": job.ids, "counts": job.counts.tolist(), "pieces": job.pieces,
                                      "text": job.text, "reason": reason}, failure)
 
 
-def answer_so_far(job: Job) -> Answer:
+def answer_so_far(job: LocalJob) -> LocalAnswer:
     """Do the same with what a job has by now, whose model goes on with it in another thread: its whole events."""
     stamps, counts, ids, pieces = job.stamps[:], job.counts[:], job.ids[:], job.pieces[:]
     known = len(ids or pieces)
@@ -125,12 +125,12 @@ def answer_so_far(job: Job) -> Answer:
                                           "pieces": pieces[:made], "text": None, "reason": ""}, None)
 
 
-def _answer(job: Job, at: array[int], said: dict[str, Any], failure: Failure | None) -> Answer:
+def _answer(job: LocalJob, at: array[int], said: dict[str, Any], failure: Failure | None) -> LocalAnswer:
     stamps = array("q", bytes(16 * len(at)))
     stamps[::2] = array("q", (one // _SECOND for one in at))
     stamps[1::2] = array("q", (one % _SECOND for one in at))
     said |= {"input_tokens": job.input_tokens, "usage": job.usage, "server": dict(job.server)}
-    return Answer(job.number, monotonic_ns(), stamps.tobytes(), at.tobytes(),
+    return LocalAnswer(job.number, monotonic_ns(), stamps.tobytes(), at.tobytes(),
                   array("q", range(1, len(at) + 1)).tobytes(), msgspec.json.encode(said), failure)
 
 
@@ -138,12 +138,12 @@ class Jobs:
     """The queue between the thread that reads the socket and the model. `wake` is called after each change."""
 
     def __init__(self) -> None:
-        self._queue: deque[Job] = deque()
+        self._queue: deque[LocalJob] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._wake: Callable[[], None] | None = None
 
-    def put(self, job: Job) -> None:
+    def put(self, job: LocalJob) -> None:
         """Add a job."""
         with self._changed:
             self._queue.append(job)
@@ -151,14 +151,14 @@ class Jobs:
         if self._wake is not None:
             self._wake()
 
-    def take(self, most: int, wait: bool = True) -> list[Job]:
+    def take(self, most: int, wait: bool = True) -> list[LocalJob]:
         """Take from 1 to `most` jobs that somebody waits for, oldest first; [] once the queue is closed.
 
         Without `wait`, [] also if there is none now.
         """
         with self._changed:
             while True:
-                found: list[Job] = []
+                found: list[LocalJob] = []
                 while self._queue and len(found) < most and not self._closed:
                     job = self._queue.popleft()
                     if job.dropped:

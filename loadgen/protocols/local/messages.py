@@ -7,7 +7,7 @@ import msgspec
 from loadgen.types import ABSENT, Failure
 
 
-class Ask(msgspec.Struct, tag=True):
+class LocalRequest(msgspec.Struct, tag=True):
     """A request: `data` is the body of its Call."""
 
     number: int  # of the sender's own, so that an attempt is not taken for the one before
@@ -20,7 +20,7 @@ class Drop(msgspec.Struct, tag=True):
     number: int
 
 
-class Answer(msgspec.Struct, tag=True):
+class LocalAnswer(msgspec.Struct, tag=True):
     """A request has ended, or was dropped.
 
     `stamps`, `reads` and `offsets` are those of a Timeline, one element a token event; the i-th offset is i + 1, since
@@ -36,5 +36,5 @@ class Answer(msgspec.Struct, tag=True):
     failure: Failure | None = None
 
 
-ToModel = Ask | Drop
-ToSender = Answer
+ToModel = LocalRequest | Drop
+ToSender = LocalAnswer

@@ -12,7 +12,7 @@ from loadgen.protocols.http.address import Address
 from loadgen.protocols.http.limits import Limits, judge
 from loadgen.protocols.http.pool import Counts
 from loadgen.protocols.link import Link
-from loadgen.protocols.local.messages import Answer, Ask, Drop, ToSender
+from loadgen.protocols.local.messages import Drop, LocalAnswer, LocalRequest, ToSender
 from loadgen.types import Failure, Timeline
 
 _GRACE = 0.1  # s for the model's process to tell of the tokens that a request given up has got
@@ -27,7 +27,7 @@ class _Waiting:
     timer: TimerHandle | None = None
 
 
-class Pool:
+class LocalPool:
     """Carry calls to the model that listens at `address`: it queues what it can't begin with.
 
     Of the limits only the total holds: tokens are told of when an answer has ended. `done(timeline)` is called once for
@@ -66,7 +66,7 @@ class Pool:
             self._loop.call_soon(self._end, timeline, LOST)
             return
         waiting = self._waiting[self._number] = _Waiting(timeline)
-        self._link.send(Ask(self._number, data))
+        self._link.send(LocalRequest(self._number, data))
         timeline.sent_end = monotonic_ns()
         if self._limits.watched:
             self._arm(self._number, waiting, self._limits.total)
@@ -83,7 +83,7 @@ class Pool:
             self._link.close()
             self._link = None
 
-    def _hear(self, answer: Answer) -> None:
+    def _hear(self, answer: LocalAnswer) -> None:
         waiting = self._waiting.pop(answer.number, None)
         if waiting is None:
             return  # given up, some time ago

@@ -10,15 +10,15 @@ from functools import partial
 from time import monotonic_ns
 from typing import Any
 
-from loadgen.protocols.link import Frames, encode
-from loadgen.protocols.local.jobs import Job, Jobs, answer_of, answer_so_far, job_of
-from loadgen.protocols.local.messages import Answer, Ask, Drop, ToModel
+from loadgen.protocols.link import MessageFrames, encode
+from loadgen.protocols.local.jobs import Jobs, LocalJob, answer_of, answer_so_far, job_of
+from loadgen.protocols.local.messages import Drop, LocalAnswer, LocalRequest, ToModel
 from loadgen.types import Failure
 
 _READ_SIZE = 1 << 18
 
 
-class Service:
+class ModelService:
     """Serve senders at a listening socket, with a thread that reads and one that writes for each of them.
 
     The model's own thread does neither: it takes from `jobs`, and ends a job without waiting for anybody.
@@ -47,15 +47,15 @@ class _Peer:
     def __init__(self, sock: socket.socket, jobs: Jobs) -> None:
         self._socket = sock
         self._jobs = jobs
-        self._open: dict[int, Job] = {}
-        self._out: queue.SimpleQueue[Callable[[], Answer]] = queue.SimpleQueue()
+        self._open: dict[int, LocalJob] = {}
+        self._out: queue.SimpleQueue[Callable[[], LocalAnswer]] = queue.SimpleQueue()
 
     def start(self) -> None:
         threading.Thread(target=self._read, name="requests", daemon=True).start()
         threading.Thread(target=self._write, name="answers", daemon=True).start()
 
     def _read(self) -> None:
-        frames = Frames(ToModel)
+        frames = MessageFrames(ToModel)
         while True:
             try:
                 data = self._socket.recv(_READ_SIZE)
@@ -68,7 +68,7 @@ class _Peer:
         for job in list(self._open.values()):  # its sender has gone
             job.drop()
 
-    def _take(self, message: Ask | Drop) -> None:
+    def _take(self, message: LocalRequest | Drop) -> None:
         if isinstance(message, Drop):
             job = self._open.get(message.number)
             if job is not None:
@@ -79,7 +79,7 @@ class _Peer:
         self._open[message.number] = job
         self._jobs.put(job)
 
-    def _ended(self, job: Job, reason: str, failure: Failure | None) -> None:
+    def _ended(self, job: LocalJob, reason: str, failure: Failure | None) -> None:
         self._open.pop(job.number, None)
         if not job.dropped:
             self._out.put(partial(written, answer_of, job, reason, failure))
@@ -93,10 +93,10 @@ class _Peer:
                 return
 
 
-def written(make: Callable[..., Answer], job: Job, *end: Any) -> Answer:
+def written(make: Callable[..., LocalAnswer], job: LocalJob, *end: Any) -> LocalAnswer:
     """Return `make(job, *end)`. An answer that JSON can't hold, as half a character, is a failure."""
     try:
         return make(job, *end)
     except Exception as error:
         words = f"the answer can't be written down: {error}"
-        return Answer(job.number, monotonic_ns(), failure=Failure("backend", words, type(error).__name__))
+        return LocalAnswer(job.number, monotonic_ns(), failure=Failure("backend", words, type(error).__name__))

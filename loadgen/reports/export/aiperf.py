@@ -15,13 +15,13 @@ from loadgen.outcomes.report import Report
 from loadgen.reports.export.genai_perf import METRICS, RATES, described, of_success, rates, statistics
 from loadgen.reports.export.shortfall import shortfall
 from loadgen.reports.summary_items import failures
-from loadgen.summary.run_data import Result
+from loadgen.summary.run_data import RunData
 
 _METRICS: Final = {**METRICS, "inter_chunk_latency": "chunk_gap"}
 _SECOND: Final = 1e9
 
 
-def render(results: Sequence[Result]) -> Iterator[str]:
+def render(results: Sequence[RunData]) -> Iterator[str]:
     """Write the only one of `results`."""
     (result,) = results
     report = result.report
@@ -35,7 +35,7 @@ def render(results: Sequence[Result]) -> Iterator[str]:
     yield json.dumps(data, indent=2) + "\n"
 
 
-def _totals(result: Result) -> dict[str, dict[str, Any]]:
+def _totals(result: RunData) -> dict[str, dict[str, Any]]:
     requests = result.report.requests
     lost = requests.get("failed", 0) + requests.get("censored", 0)
     totals = {"request_count": ("requests", requests.get("succeeded", 0)), "error_request_count": ("requests", lost),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from loadgen.outcomes.comparison import Cell, Comparison
+from loadgen.outcomes.comparison import Comparison, LoadPair
 from loadgen.reports.compared import HEADER, LEFT, cells_of, confidences, gate_words, headline, side_words, unsure
 from loadgen.reports.export.markdown import bullet, escape
 
@@ -20,7 +20,7 @@ def render(comparison: Comparison) -> str:
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
-def _table(cell: Cell, alpha: float) -> str:
+def _table(cell: LoadPair, alpha: float) -> str:
     """Write the table of a cell, each interval in the column of its value."""
     rows = [HEADER, *(cells_of(one, cell.indicative, alpha) for one in cell.rows)]
     joined = [[line[0], f"{line[1]} {line[2]}", f"{line[3]} {line[4]}", f"{line[5]} {line[6]}", *line[7:]]

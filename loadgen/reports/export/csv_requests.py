@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from loadgen.reports.format import clean
 from loadgen.stats.histogram import Integers
-from loadgen.summary.run_data import OF_A_REQUEST, Requests, Result
+from loadgen.summary.run_data import OF_A_REQUEST, RequestColumns, RunData
 from loadgen.types import ABSENT, CENSORED, COOLDOWN, MEASURED, WARMUP
 
 PHASES: Final = {WARMUP: "warm-up", MEASURED: "measured", COOLDOWN: "cool-down"}
@@ -19,10 +19,10 @@ _COMMANDS: Final = "=+-@"
 """What a cell begins with that a spreadsheet runs."""
 _MS: Final = 1_000_000
 
-Column = Callable[[Requests], Iterable[Any]]
+Column = Callable[[RequestColumns], Iterable[Any]]
 
 
-def render(results: Sequence[Result]) -> Iterator[str]:
+def render(results: Sequence[RunData]) -> Iterator[str]:
     """Write a heading and a line for each attempt of all runs, all phases, in the order in which they ended."""
     yield _lines([["run", *COLUMNS]])
     for result in results:

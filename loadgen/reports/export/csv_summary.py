@@ -10,7 +10,7 @@ from typing import Any, Final
 from loadgen.outcomes.report import PERCENTILES, MetricSummary, Report
 from loadgen.reports.export.csv_requests import safe
 from loadgen.reports.verdict_text import headline
-from loadgen.summary.run_data import Result
+from loadgen.summary.run_data import RunData
 
 HEADING: Final = ("run", "verdict", "name", "unit", "value", "count", "min", "mean", "max",
                   *(f"{label}{end}" for label in PERCENTILES for end in ("", "_low", "_high", "_at_least")))
@@ -18,7 +18,7 @@ _REQUESTS: Final = ("offered", "sent", "succeeded", "failed", "censored")
 _MS: Final = 1e6
 
 
-def render(results: Sequence[Result]) -> Iterator[str]:
+def render(results: Sequence[RunData]) -> Iterator[str]:
     """Write a heading and the lines of each run.
 
     A percentile that the sample can't carry is not in its own column but in that of its lower bound, `_at_least`;

@@ -17,7 +17,7 @@ from loadgen.outcomes.report import Report
 from loadgen.reports.export.moments import deviation
 from loadgen.reports.export.shortfall import shortfall
 from loadgen.stats.histogram import Histogram, Integers, rank
-from loadgen.summary.run_data import Result
+from loadgen.summary.run_data import RunData
 from loadgen.types import MEASURED
 
 METRICS: Final = {"time_to_first_token": "ttft", "inter_token_latency": "tpot", "request_latency": "e2e",
@@ -30,7 +30,7 @@ _SECOND: Final = 1e9
 _MS: Final = 1e6
 
 
-def render(results: Sequence[Result]) -> Iterator[str]:
+def render(results: Sequence[RunData]) -> Iterator[str]:
     """Write the only one of `results`."""
     (result,) = results
     report = result.report
@@ -43,7 +43,7 @@ def render(results: Sequence[Result]) -> Iterator[str]:
     yield json.dumps(data, indent=2) + "\n"
 
 
-def statistics(result: Result, metrics: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+def statistics(result: RunData, metrics: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Describe the metrics that the run has; `metrics` maps their names to ours."""
     return {theirs: _described(result.histograms[ours], result.report.metrics[ours].unit)
             for theirs, ours in metrics.items() if ours in result.histograms}
@@ -56,7 +56,7 @@ def rates(report: Report, names: Mapping[str, tuple[str, str]], goodput: str) ->
             if ours in report.rates}
 
 
-def of_success(result: Result, first: str, second: str) -> tuple[Integers, Integers]:
+def of_success(result: RunData, first: str, second: str) -> tuple[Integers, Integers]:
     """Return two metrics of the measured successes for which both are above 0."""
     found = [np.zeros((2, 0), np.int64)]
     for requests in result.requests():

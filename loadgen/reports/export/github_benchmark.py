@@ -13,7 +13,7 @@ from typing import Any, Final
 from loadgen.outcomes.report import MetricSummary, Report
 from loadgen.reports.format import clean
 from loadgen.reports.verdict_text import headline
-from loadgen.summary.run_data import Result
+from loadgen.summary.run_data import RunData
 
 SMALLER: Final = "smaller.json"
 BIGGER: Final = "bigger.json"
@@ -24,7 +24,7 @@ _RATES: Final = {"completed": ("throughput", "requests/s"), "output_tokens": ("o
 _MS: Final = 1e6
 
 
-def render(results: Sequence[Result]) -> dict[str, str]:
+def render(results: Sequence[RunData]) -> dict[str, str]:
     """Write both files. Of several runs every name begins with that of the run.
 
     A percentile that the sample can't carry is left out, because a chart would take its bound for a value.

@@ -16,7 +16,7 @@ import numpy as np
 
 from loadgen.reports.export.moments import deviation
 from loadgen.stats.histogram import HIGHEST, Histogram, Integers, highest_in
-from loadgen.summary.run_data import Result
+from loadgen.summary.run_data import RunData
 
 _TICKS: Final = 5  # lines for each halving of the distance to 100 %
 _SUB_BUCKETS: Final = 2048
@@ -25,7 +25,7 @@ _MS: Final = 1e6
 _UNSAFE: Final = re.compile(r"[^\w.-]")
 
 
-def render(results: Sequence[Result]) -> dict[str, str]:
+def render(results: Sequence[RunData]) -> dict[str, str]:
     """Write a file for each metric of each run, named after it; times in ms."""
     several = len(results) > 1
     return {_UNSAFE.sub("_", f"{result.name + '-' if several else ''}{name}.hgrm"):

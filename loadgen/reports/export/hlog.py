@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Final
 
-from loadgen.summary.run_data import Result
+from loadgen.summary.run_data import RunData
 
 _BASE: Final = re.compile(r"^#\[BaseTime: ([0-9.]+)", re.MULTILINE)
 _LINE: Final = re.compile(r"^Tag=([^,]*),([0-9.]+),(.*)$", re.MULTILINE)
@@ -15,7 +15,7 @@ _HEADER: Final = re.compile(r"\A(?:#.*\n)+")
 _UNSAFE: Final = re.compile(r"[^\w.-]")
 
 
-def render(results: Sequence[Result]) -> Iterator[str]:
+def render(results: Sequence[RunData]) -> Iterator[str]:
     """Join the logs: lines in the order of time, stamps from the earliest start; of several runs tags are run.metric.
 
     Nothing comes of runs without a log.

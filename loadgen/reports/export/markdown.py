@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from loadgen.outcomes.report import Check, Gate, Report
+from loadgen.outcomes.report import Check, Report, SloResult
 from loadgen.reports import summary_items
 from loadgen.reports.format import clean, count, quantity
 from loadgen.reports.text.table import COLUMNS, rows
 from loadgen.reports.verdict_text import headline
-from loadgen.summary.run_data import Result
+from loadgen.summary.run_data import RunData
 
 _SPECIAL: Final = re.compile(r"([\\`*_\[\]|~!$])")
 _LINKED: Final = re.compile(r"([@#]|//|\bwww(?=\.))")
@@ -21,7 +21,7 @@ _STARTS: Final = re.compile(r"^(?=[-+])|^(\d+)(?=[.)])")
 _GATE: Final = {True: "pass", False: "MISSED", None: "undecided"}
 
 
-def render(results: Sequence[Result]) -> Iterator[str]:
+def render(results: Sequence[RunData]) -> Iterator[str]:
     """Write a section for each run. Foreign texts can't make markup, links, mentions or HTML."""
     for number, result in enumerate(results):
         yield ("\n" if number else "") + section(result.report, result.name if len(results) > 1 else "")
@@ -104,7 +104,7 @@ def _failures(report: Report) -> Iterator[str]:
         yield f"{escape(failure.kind)} {count(failure.times)}" + (f" {said}" if said else "")
 
 
-def _gates(gates: Sequence[Gate]) -> list[str]:
+def _gates(gates: Sequence[SloResult]) -> list[str]:
     if not gates:
         return []
     lines = [f"| {escape(gate.slo)} | {_GATE[gate.ok]} | {escape(quantity(gate.seen, gate.unit))} | "

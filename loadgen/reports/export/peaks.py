@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from loadgen.stats.histogram import Integers
-from loadgen.summary.run_data import Result
+from loadgen.summary.run_data import RunData
 from loadgen.types import ABSENT, MEASURED
 
 _SECOND = 1_000_000_000
 
 
-def peaks(result: Result) -> tuple[int, int]:
+def peaks(result: RunData) -> tuple[int, int]:
     """Return (chunks of the busiest second, requests that had a part in the busiest one) of the measured successes.
 
     Seconds count from when the first of them was sent, and a request has a part in each from the one in which it was
@@ -31,7 +31,7 @@ def peaks(result: Result) -> tuple[int, int]:
     return int(chunks.max()), int(np.cumsum(changes).max())
 
 
-def _successes(result: Result) -> Iterator[tuple[Integers, Integers, Integers]]:
+def _successes(result: RunData) -> Iterator[tuple[Integers, Integers, Integers]]:
     """Yield (instants of all chunks, when each request was sent, when its last chunk came), batch by batch."""
     for requests in result.requests():
         batch, e2e = requests.batch, requests.metrics["e2e"]

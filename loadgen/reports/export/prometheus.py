@@ -10,7 +10,7 @@ import numpy as np
 
 from loadgen.reports.summary_items import of
 from loadgen.stats.histogram import Histogram, Integers, bucket_of, highest_in
-from loadgen.summary.run_data import Result
+from loadgen.summary.run_data import RunData
 from loadgen.types import CENSORED, FAILURES
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -88,7 +88,7 @@ LIVE: Final = {
 """Values of a run that goes on: name, type and help of each."""
 
 
-def render(results: Sequence[Result]) -> Iterator[str]:
+def render(results: Sequence[RunData]) -> Iterator[str]:
     """Write the only one of `results`, as a Pushgateway or a textfile collector takes it."""
     (result,) = results
     info = info_of(result.report.plan, result.report.provenance)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from loadgen.summary.run_data import Result
+from loadgen.summary.run_data import RunData
 
 
-def render(results: Sequence[Result]) -> Iterator[str]:
+def render(results: Sequence[RunData]) -> Iterator[str]:
     """Write what summary.json holds; of several runs a list, each with its name as `run`."""
     summaries = [result.report.to_json() for result in results]
     if len(results) == 1:

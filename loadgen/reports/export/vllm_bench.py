@@ -17,7 +17,7 @@ from loadgen.reports.export.peaks import peaks
 from loadgen.reports.export.shortfall import shortfall
 from loadgen.reports.summary_items import of
 from loadgen.stats.histogram import Histogram
-from loadgen.summary.run_data import Result
+from loadgen.summary.run_data import RunData
 
 METRICS: Final = {"ttft": "ttft", "tpot": "tpot", "itl": "chunk_gap", "e2el": "e2e"}
 """Their names of metrics, and ours of the same meaning."""
@@ -26,13 +26,13 @@ _SECOND: Final = 1e9
 _MS: Final = 1e6
 
 
-def render(results: Sequence[Result]) -> Iterator[str]:
+def render(results: Sequence[RunData]) -> Iterator[str]:
     """Write one run as an object, and several as one a line, as --append-result does."""
     for result in results:
         yield json.dumps(summary(result), indent=2 if len(results) == 1 else None) + "\n"
 
 
-def summary(result: Result) -> dict[str, Any]:
+def summary(result: RunData) -> dict[str, Any]:
     """Return everything that is not by request. What was not measured is None, never 0."""
     report, histograms = result.report, result.histograms
     chunks, active = peaks(result)

@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from loadgen.reports.export.vllm_bench import summary
-from loadgen.summary.run_data import Requests, Result
+from loadgen.summary.run_data import RequestColumns, RunData
 from loadgen.types import ABSENT, MEASURED
 
 Mask = npt.NDArray[np.bool_]
 _SECOND: Final = 1e9
 
 
-def render(results: Sequence[Result]) -> Iterator[str]:
+def render(results: Sequence[RunData]) -> Iterator[str]:
     """Write each run as an object on a line of its own, piece by piece: the gaps can be larger than memory."""
     for result in results:
         yield json.dumps(summary(result))[:-1]
@@ -44,49 +44,49 @@ def _cells(values: list[Any]) -> str:
     return msgspec.json.encode(values).decode()[1:-1]
 
 
-def _measured(requests: Requests) -> Mask:
+def _measured(requests: RequestColumns) -> Mask:
     return np.equal(requests.batch.phase, MEASURED)
 
 
-def _seconds(name: str) -> Callable[[Requests], list[float]]:
+def _seconds(name: str) -> Callable[[RequestColumns], list[float]]:
     """0.0 stands for what a request does not have, as there."""
-    def column(requests: Requests) -> list[float]:
+    def column(requests: RequestColumns) -> list[float]:
         values = np.where(requests.batch.good, np.maximum(requests.metrics[name], 0), 0)[_measured(requests)]
         return list((values / _SECOND).tolist())
     return column
 
 
-def _gaps(requests: Requests) -> list[list[float]]:
+def _gaps(requests: RequestColumns) -> list[list[float]]:
     """The gaps between the chunks of each request, none of a failed one."""
     good = requests.batch.good
     return [list((np.diff(requests.chunk_at[row]) / _SECOND).tolist()) if good[row] else []
             for row in np.flatnonzero(_measured(requests)).tolist()]
 
 
-def _lengths(name: str) -> Callable[[Requests], list[int]]:
-    def column(requests: Requests) -> list[int]:
+def _lengths(name: str) -> Callable[[RequestColumns], list[int]]:
+    def column(requests: RequestColumns) -> list[int]:
         return list(np.maximum(getattr(requests.batch, name)[_measured(requests)], 0).tolist())
     return column
 
 
-def _output_lengths(requests: Requests) -> list[int]:
+def _output_lengths(requests: RequestColumns) -> list[int]:
     values = np.where(requests.batch.good, np.maximum(requests.batch.output_tokens, 0), 0)
     return list(values[_measured(requests)].tolist())
 
 
-def _starts(requests: Requests) -> list[float]:
+def _starts(requests: RequestColumns) -> list[float]:
     """Seconds since the start of the schedule; of what was never sent, when it was due."""
     batch = requests.batch
     return list((np.where(batch.sent == ABSENT, batch.due, batch.sent)[_measured(requests)] / _SECOND).tolist())
 
 
-def _errors(requests: Requests) -> list[str]:
+def _errors(requests: RequestColumns) -> list[str]:
     batch = requests.batch
     return [": ".join(filter(None, (batch.failure[row], batch.failure_type[row], batch.detail[row])))
             for row in np.flatnonzero(_measured(requests)).tolist()]
 
 
-LISTS: Final[dict[str, Callable[[Requests], list[Any]]]] = {
+LISTS: Final[dict[str, Callable[[RequestColumns], list[Any]]]] = {
     "input_lens": _lengths("input_tokens"), "output_lens": _output_lengths, "ttfts": _seconds("ttft"),
     "latencies": _seconds("e2e"), "start_times": _starts, "queue_times": _seconds("lag"), "errors": _errors}
 """Their lists but the gaps, and how the part of each comes out of some requests."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from loadgen.outcomes.comparison import Cell, Comparison, Row
+from loadgen.outcomes.comparison import Comparison, ComparisonRow, LoadPair
 from loadgen.reports.compared import HEADER, LEFT, cells_of, confidences, gate_words, headline, side_words, unsure
 from loadgen.reports.html.document import Document, document_page
 from loadgen.reports.html.page import Section, Table
@@ -29,13 +29,13 @@ def comparison_page(comparison: Comparison) -> str:
         sections=[section for cell in cells for section in _sections(cell)], notes=list(_remarks(comparison))))
 
 
-def _sides(cell: Cell) -> Iterator[tuple[str, list[str]]]:
+def _sides(cell: LoadPair) -> Iterator[tuple[str, list[str]]]:
     place = f" ({cell.label})" if cell.label else ""
     yield f"base{place}", [text for text in side_words(cell.base) if text]
     yield f"new{place}", [text for text in side_words(cell.new) if text]
 
 
-def _table(cell: Cell, alpha: float) -> Table | None:
+def _table(cell: LoadPair, alpha: float) -> Table | None:
     if not cell.rows:
         return None
     lines = [cells_of(row, cell.indicative, alpha) for row in cell.rows]
@@ -45,7 +45,7 @@ def _table(cell: Cell, alpha: float) -> Table | None:
                  [_MARKS.get(row.verdict, "") for row in cell.rows], len(kept) - 1)
 
 
-def _sections(cell: Cell) -> Iterator[Section]:
+def _sections(cell: LoadPair) -> Iterator[Section]:
     place = f", {cell.label}" if cell.label else ""
     moved = changes("Change of each statistic", "New against base, with its interval: to the left is less. Green and "
                     "red are significant and beyond the tolerance.",
@@ -59,7 +59,7 @@ def _sections(cell: Cell) -> Iterator[Section]:
                   "on which each mark to the right is ten times rarer.")
 
 
-def _change(row: Row) -> Change | None:
+def _change(row: ComparisonRow) -> Change | None:
     ratio = row.ratio
     if ratio is None or ratio.value is None:
         return None

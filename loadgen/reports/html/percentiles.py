@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from loadgen.figures import Curve
+from loadgen.figures import PercentileCurve
 from loadgen.reports.format import count, duration
 from loadgen.reports.html.chart import (
     BLUE,
@@ -36,11 +36,11 @@ class Of(NamedTuple):
     """A curve to draw: its name in the legend, and its colour."""
 
     name: str
-    curve: Curve
+    curve: PercentileCurve
     colour: str
 
 
-def latency_charts(curves: Sequence[Curve]) -> list[Chart]:
+def latency_charts(curves: Sequence[PercentileCurve]) -> list[Chart]:
     """Draw ttft, itl, tpot and e2e, as service time and since the request was due."""
     found = {curve.metric: curve for curve in curves}
     charts = []
@@ -53,7 +53,7 @@ def latency_charts(curves: Sequence[Curve]) -> list[Chart]:
     return charts
 
 
-def overlays(runs: Mapping[str, Sequence[Curve]], metrics: Mapping[str, str]) -> list[Chart]:
+def overlays(runs: Mapping[str, Sequence[PercentileCurve]], metrics: Mapping[str, str]) -> list[Chart]:
     """Draw a chart for each of `metrics` (name: title) that has a curve, one line a run, by the runs' names."""
     charts = []
     for metric, title in metrics.items():
@@ -64,12 +64,12 @@ def overlays(runs: Mapping[str, Sequence[Curve]], metrics: Mapping[str, str]) ->
     return charts
 
 
-def sampled(metric: str, count: int, points: Sequence[tuple[float, float]]) -> Curve:
+def sampled(metric: str, count: int, points: Sequence[tuple[float, float]]) -> PercentileCurve:
     """Return a curve through (share, value) without intervals; the share 1 is drawn where the largest of `count` is."""
     top = 1 - 1 / max(count, 2)
     kept = {min(share, top): value for share, value in points if share > 0}
     values, absent = np.asarray(list(kept.values()), np.int64), np.full(len(kept), ABSENT, np.int64)
-    return Curve(metric, count, np.asarray(list(kept)), values, absent, absent, absent)
+    return PercentileCurve(metric, count, np.asarray(list(kept)), values, absent, absent, absent)
 
 
 def overlay(title: str, shown: Sequence[Of]) -> Chart:
@@ -121,7 +121,7 @@ def _lines_of(one: Of, unit: Unit) -> list[Trace]:
     return traces
 
 
-def _said(curve: Curve, i: int) -> str:
+def _said(curve: PercentileCurve, i: int) -> str:
     """Write one point: "p97.5: 184 ms [170 ms, 192 ms]"."""
     value, bound, low, high = (int(column[i]) for column in (curve.values, curve.bounds, curve.low, curve.high))
     name = f"p{float(f'{curve.shares[i] * 100:.7g}'):g}" if curve.shares[i] > 0.999 else f"p{curve.shares[i] * 100:.4g}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from loadgen.figures import Curve
+from loadgen.figures import PercentileCurve
 from loadgen.outcomes.report import Report
 from loadgen.reports import summary_items
 from loadgen.reports.format import clean, rate, share
@@ -29,7 +29,7 @@ class NamedRun:
 
     name: str
     report: Report
-    curves: Sequence[Curve]
+    curves: Sequence[PercentileCurve]
 
 
 def runs_page(runs: Sequence[NamedRun]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from loadgen.capacity import FAILS, PASSES, Cell, Sweep, grouped
+from loadgen.capacity import FAILS, PASSES, Sweep, SweepCell, grouped
 from loadgen.capacity.curves import LOADS, pareto
 from loadgen.reports import sweep_words as words
 from loadgen.reports.format import clean, rate
@@ -80,7 +80,7 @@ def _latency(sweep: Sweep, metric: str) -> Chart | None:
                     "completed requests/s", "ns", series)
 
 
-def _p99(cell: Cell, metric: str) -> Point | None:
+def _p99(cell: SweepCell, metric: str) -> Point | None:
     value, done = cell.percentile(metric, "p99"), cell.rates.get("completed")
     if value is None or done is None or not cell.stable:
         return None
@@ -112,21 +112,21 @@ def _pareto(sweep: Sweep) -> Chart | None:
                     "output tokens/s", series)
 
 
-def _lines(sweep: Sweep) -> Iterator[tuple[str, Sequence[Cell]]]:
+def _lines(sweep: Sweep) -> Iterator[tuple[str, Sequence[SweepCell]]]:
     """Yield the cells of each line and its name, by rising load."""
     for key, cells in grouped(sweep.cells).items():
         yield words.where(dict(key)) or "all cells", sorted(cells, key=lambda cell: cell.load)
 
 
-def _place(cell: Cell) -> list[tuple[str, str]]:
+def _place(cell: SweepCell) -> list[tuple[str, str]]:
     return [(axis, str(value)) for axis, value in cell.coordinates.items() if axis not in LOADS]
 
 
-def _hollow(cell: Cell) -> bool:
+def _hollow(cell: SweepCell) -> bool:
     return not (cell.stable and cell.judged)
 
 
-def _said(cell: Cell) -> str:
+def _said(cell: SweepCell) -> str:
     done = cell.rates.get("completed")
     more = f", {rate(done)} requests/s" if done else ""
     return clean(f"cell {cell.number}: {words.where(cell.coordinates)}{more}")

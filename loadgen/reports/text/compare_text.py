@@ -7,7 +7,7 @@ from typing import Final, TextIO
 
 from rich.cells import cell_len
 
-from loadgen.outcomes.comparison import Cell, Comparison
+from loadgen.outcomes.comparison import Comparison, LoadPair
 from loadgen.reports.compared import HEADER, LEFT, cells_of, confidences, gate_words, headline, side_words, unsure
 from loadgen.reports.format import clean
 from loadgen.reports.text.layout import cut, row
@@ -45,7 +45,7 @@ def _reasons(comparison: Comparison, width: int) -> Iterator[str]:
         yield cut(f"      {clean(warning)}", width)
 
 
-def _table(cell: Cell, alpha: float, width: int) -> list[str]:
+def _table(cell: LoadPair, alpha: float, width: int) -> list[str]:
     if not cell.rows:
         return ["  no statistic is on both sides: there is nothing to show"]
     rows = [HEADER, *(cells_of(one, cell.indicative, alpha) for one in cell.rows)]

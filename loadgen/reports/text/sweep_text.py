@@ -7,7 +7,7 @@ from typing import Any, Final, TextIO
 
 from rich.cells import cell_len
 
-from loadgen.capacity import Cell, Sweep
+from loadgen.capacity import Sweep, SweepCell
 from loadgen.reports import sweep_words as words
 from loadgen.reports.format import clean, count, duration, rate
 from loadgen.reports.text.layout import cut, flow, row
@@ -34,7 +34,7 @@ def write(sweep: Sweep, stream: TextIO, width: int, files: str) -> None:
     print(render(sweep, width, files).encode(encoding, "replace").decode(encoding), file=stream)
 
 
-def line(cell: Cell, planned: int | None, again: bool, gated: bool) -> str:
+def line(cell: SweepCell, planned: int | None, again: bool, gated: bool) -> str:
     """Write one line about a cell that has just ended; `again`: it was there already."""
     of = f" of {planned}" if planned else ""
     parts = [f"cell {cell.number}{of}", words.where(cell.coordinates), words.outcome(cell, gated),
@@ -57,7 +57,7 @@ def table(sweep: Sweep, width: int) -> Iterator[str]:
         yield cut(("  " + "  ".join(_pad(one[name], sizes[name], name in _LEFT) for name in names)).rstrip(), width)
 
 
-def cells_of(cell: Cell, gated: bool) -> dict[str, str]:
+def cells_of(cell: SweepCell, gated: bool) -> dict[str, str]:
     """Return the columns of a cell as text, in order; markdown shows the same ones."""
     return {
         "cell": count(cell.number), **{axis: words.where({axis: value}).partition(" ")[2]
@@ -68,7 +68,7 @@ def cells_of(cell: Cell, gated: bool) -> dict[str, str]:
         "failed": count(cell.requests["failed"]) if cell.requests.get("failed") else "", "why": clean(cell.reason)}
 
 
-def _latency(cell: Cell, metric: str, name: str) -> str:
+def _latency(cell: SweepCell, metric: str, name: str) -> str:
     summary = cell.metrics.get(metric)
     if summary is None:
         return "-"
@@ -113,7 +113,7 @@ def _end(sweep: Sweep, width: int) -> Iterator[str]:
         yield from row("slo", [clean(slo)], width)
 
 
-def _place(cell: Cell, sweep: Sweep) -> Sequence[str]:
+def _place(cell: SweepCell, sweep: Sweep) -> Sequence[str]:
     """Return where a cell is on the axes that are no load, as positions in what was asked for."""
     found = []
     for axis, value in cell.coordinates.items():

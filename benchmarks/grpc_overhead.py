@@ -29,7 +29,7 @@ def server(url: str) -> Iterator[str]:
     if url:
         yield url
         return
-    from tests.tritonserver.server import running
+    from tests.support.tritonserver.server import running
 
     with running() as triton:
         yield triton.grpc

@@ -41,7 +41,7 @@ def measure(args: argparse.Namespace) -> table.Table:
 
 
 def _tiny(folder: Path) -> str:
-    from tests.tiny_models import make_llama
+    from tests.support.tiny_models import make_llama
 
     make_llama(str(folder / "tiny-llama"))
     return str(folder / "tiny-llama")

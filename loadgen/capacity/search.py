@@ -11,7 +11,7 @@ are about three, so by Bonferroni 3 q^2 <= 5 % for q up to 13 %: five times what
 contradicted each other, in one load or in the order of two, three must agree. What no repetition sees is bias, a queue
 that needs longer than the run to build: repetitions are therefore twice as long.
 Bisection under noise with repeated queries: Burnashev & Zigangirov 1974; Karp & Kleinberg 2007. Coverage is simulated
-in tests/test_capacity_search.py.
+in tests/unit/capacity/test_search.py.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from prometheus import Histogram, Scrape
-from servers import ServerProcess
+
+from real.prometheus import Histogram, Scrape
+from real.servers import ServerProcess
 
 MS: Final = 1_000_000
 SHARES: Final = (0.5, 0.9)

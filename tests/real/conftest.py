@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from servers import CONTEXT, SLOTS, ServerProcess
+
+from real.servers import CONTEXT, SLOTS, ServerProcess
 
 HERE = Path(__file__).parent
 REAL = HERE.parent.parent / ".real"

@@ -1,8 +1,7 @@
 """The reader of /metrics, against the text that the mock writes under vLLM's names."""
 
-from prometheus import Scrape
-
 from loadgen.mock.metrics import PrometheusHistogram
+from real.prometheus import Scrape
 
 MS = 1_000_000
 

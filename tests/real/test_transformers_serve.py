@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from servers import ServerProcess
 
-from tests.runs import run
+from real.servers import ServerProcess
+from support.runs import run
 
 pytestmark = pytest.mark.real
 COUNT = 6

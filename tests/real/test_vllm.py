@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from agreement import finished, scrape
-from prometheus import Scrape
-from servers import CONTEXT, ServerProcess
 
-from tests.runs import Run, run
+from real.agreement import finished, scrape
+from real.prometheus import Scrape
+from real.servers import CONTEXT, ServerProcess
+from support.runs import Run, run
 
 pytestmark = pytest.mark.real
 COUNT = 20

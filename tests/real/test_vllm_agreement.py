@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from agreement import EARLY, Line, compare, finished, in_flight, scrape, table
-from servers import SLOTS, ServerProcess
 
-from tests.runs import Run, run
+from real.agreement import EARLY, Line, compare, finished, in_flight, scrape, table
+from real.servers import SLOTS, ServerProcess
+from support.runs import Run, run
 
 pytestmark = pytest.mark.real
 ATTEMPTS = 3

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from agreement import scrape
-from servers import ServerProcess
 
-from conftest import Start
-from tests.runs import LIMIT, Run, command
+from real.agreement import scrape
+from real.conftest import Start
+from real.servers import ServerProcess
+from support.runs import LIMIT, Run, command
 
 pytestmark = pytest.mark.real
 RUNNING = 3

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from servers import PATIENCE
 
-from tests.runs import Run
+from real.servers import PATIENCE
+from support.runs import Run
 
 pytestmark = pytest.mark.real
 TOKENS = 64
@@ -28,7 +28,7 @@ CONTEXT = 4096
 DISTURBED = {"lag", "loop_stall", "steady_state", "little", "duration", "sample_size", "precision"}
 """Checks that fail on a busy machine, or because a run is as short as a test's."""
 MS = 1_000_000
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 Command = Callable[..., list[str]]
 
 

@@ -20,10 +20,10 @@ from benchmarks import table
 from benchmarks.browser import CantRunError, running
 from loadgen.config import plan_file
 from loadgen.outcomes.report import SCHEMA
-from loadgen.plan import SECOND, Duration, Load, Plan, Target
+from loadgen.plan import Duration, Load, Plan, Target
 from loadgen.recorder.batch import Batch, ListColumn
 from loadgen.run_files import RunWriter
-from loadgen.types import ABSENT, COOLDOWN, MEASURED, WARMUP, ClockSample, Health, Window
+from loadgen.types import ABSENT, COOLDOWN, MEASURED, SECOND, WARMUP, ClockSample, Health, Window
 
 COLUMNS = ("requests", "replay s", "with page s", "ratio", "memory MB", "page MB", "text s", "usable s", "drawn s")
 NOTES = (

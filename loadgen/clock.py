@@ -7,9 +7,8 @@ import os
 import sys
 import time
 
-from loadgen.types import ClockSample
+from loadgen.types import SECOND, ClockSample
 
-SECOND = 1_000_000_000
 _CLOCK_MONOTONIC = 1
 _TFD_TIMER_ABSTIME = 1
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NewType
 
+from loadgen.types import SECOND
+
 Duration = NewType("Duration", int)
 """ns; written "500ms", "60s", "5m" in files and flags."""
 
-SECOND = Duration(1_000_000_000)
 
 
 @dataclass(frozen=True, slots=True)

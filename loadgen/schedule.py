@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loadgen.plan import Load
-from loadgen.types import UsageError
+from loadgen.types import SECOND, UsageError
 
 Offsets = npt.NDArray[np.int64]
 
@@ -21,7 +21,6 @@ MOST: Final = 100_000_000
 LONGEST: Final = 1 << 53
 """ns, 104 days: up to there a float64 is exact to the nanosecond."""
 
-_SECOND: Final = 1_000_000_000
 _CHUNK: Final = 1024
 
 
@@ -48,7 +47,7 @@ def offsets(law: str, rate: float, n: int, burstiness: float, rng: np.random.Gen
     """
     span = _check(law, rate, n, burstiness)
     if law == "constant":
-        exact: npt.NDArray[np.float64] = np.arange(n, dtype=np.float64) * _SECOND / rate
+        exact: npt.NDArray[np.float64] = np.arange(n, dtype=np.float64) * SECOND / rate
         return np.rint(exact).astype(np.int64)
     shape = burstiness if law == "gamma" else 1.0
     return _conditioned(shape, n, span, rng)
@@ -75,9 +74,9 @@ def extend(law: str, rate: float, burstiness: float, rng: np.random.Generator) -
     index, begin = 0, 0.0
     while True:
         if law == "constant":
-            instants = np.arange(index, index + _CHUNK, dtype=np.float64) * _SECOND / rate
+            instants = np.arange(index, index + _CHUNK, dtype=np.float64) * SECOND / rate
         else:
-            instants = begin + np.cumsum(_gaps(shape, _CHUNK, rng)) * (_SECOND / (shape * rate))
+            instants = begin + np.cumsum(_gaps(shape, _CHUNK, rng)) * (SECOND / (shape * rate))
         yield np.rint(np.minimum(instants, LONGEST)).astype(np.int64)
         index, begin = index + _CHUNK, float(instants[-1])
 
@@ -102,7 +101,7 @@ def plan_offsets(load: Load, warmup: int, tail: int) -> tuple[Offsets, int, int]
     span = _check(load.arrivals, load.rate, n, load.burstiness)
     if warmup < 0 or tail < 0:
         raise UsageError("neither the warm-up nor the drain can be negative: write --warmup 0 or longer")
-    total = n + round(load.rate * (warmup + tail) / _SECOND)
+    total = n + round(load.rate * (warmup + tail) / SECOND)
     if total > MOST or warmup + span + tail > LONGEST:
         raise UsageError(_too_large(total, load.rate))
     before = _lead_in(load, warmup)
@@ -118,7 +117,7 @@ def look_counts(load: Load) -> list[int]:
     Raises UsageError as measured_count does.
     """
     counts = [measured_count(load)]
-    while load.max_duration and round(2 * counts[-1] * _SECOND / load.rate) <= load.max_duration and counts[-1] < MOST:
+    while load.max_duration and round(2 * counts[-1] * SECOND / load.rate) <= load.max_duration and counts[-1] < MOST:
         counts.append(2 * counts[-1])
     return counts
 
@@ -128,7 +127,7 @@ def _block(load: Load, k: int, counts: Sequence[int]) -> Offsets:
     before = counts[k - 1] if k else 0
     purpose = f"arrivals of look {k}" if k else "arrivals"
     own = offsets(load.arrivals, load.rate, counts[k] - before, load.burstiness, rng(load.seed, purpose))
-    return own + round(before * _SECOND / load.rate)
+    return own + round(before * SECOND / load.rate)
 
 
 def measured_count(load: Load) -> int:
@@ -136,7 +135,7 @@ def measured_count(load: Load) -> int:
     _check_rate(load.rate)
     if load.requests < 0 or load.duration < 0:
         raise UsageError("requests and duration can't be negative: write --requests N or --duration 60s")
-    n = load.requests or round(load.rate * load.duration / _SECOND)
+    n = load.requests or round(load.rate * load.duration / SECOND)
     if n < 1:
         if not load.duration:
             raise UsageError("neither a number of requests nor a duration: write --requests N or --duration 60s")
@@ -147,12 +146,12 @@ def measured_count(load: Load) -> int:
 
 def _lead_in(load: Load, warmup: int) -> Offsets:
     """Return the arrivals of the warm-up; constant ones are counted back from its end, so that the pace is unbroken."""
-    exact = load.rate * warmup / _SECOND
+    exact = load.rate * warmup / SECOND
     n = math.floor(exact) if load.arrivals == "constant" else round(exact)
     if n == 0:
         return np.zeros(0, np.int64)
     if load.arrivals == "constant":
-        back = np.rint(np.arange(n, 0, -1, dtype=np.float64) * _SECOND / load.rate)
+        back = np.rint(np.arange(n, 0, -1, dtype=np.float64) * SECOND / load.rate)
         return np.maximum(warmup - back.astype(np.int64), 0)
     shape = load.burstiness if load.arrivals == "gamma" else 1.0
     return _conditioned(shape, n, float(warmup), rng(load.seed, "arrivals of the warm-up"))
@@ -192,7 +191,7 @@ def _check(law: str, rate: float, n: int, burstiness: float) -> float:
         raise UsageError(f"{n} requests can't be sent: write 1 or more")
     if law == "gamma" and not (math.isfinite(burstiness) and burstiness > 0):
         raise UsageError(f"the burstiness is {burstiness:g}: write a number above 0; 1 is Poisson, lower is burstier")
-    span = n * _SECOND / rate
+    span = n * SECOND / rate
     if n > MOST or span > LONGEST:
         raise UsageError(_too_large(n, rate))
     return span
@@ -200,4 +199,4 @@ def _check(law: str, rate: float, n: int, burstiness: float) -> float:
 
 def _too_large(n: int, rate: float) -> str:
     return (f"{n:,} requests at {rate:g}/s are too many or take too long: "
-            f"write at most {MOST:,} requests and {LONGEST // (86400 * _SECOND)} days")
+            f"write at most {MOST:,} requests and {LONGEST // (86400 * SECOND)} days")

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+SECOND: Final = 1_000_000_000
+MS: Final = 1_000_000
+"""ns in a second and in a millisecond."""
+
 ABSENT: Final = -1
 """What an instant or a count holds when it was not observed. Never 0: zero is a value."""
 

@@ -11,9 +11,8 @@ from loadgen.backends.cumulative_text import add_text
 from loadgen.backends.dialect import Input, Messages
 from loadgen.backends.openai import OpenAI
 from loadgen.protocols.sse import SseEvents
-from loadgen.types import Failure, Output, Request, Timeline, TokenEvents, UsageError
+from loadgen.types import MS, Failure, Output, Request, Timeline, TokenEvents, UsageError
 
-MS: Final = 1_000_000
 US: Final = 1_000
 TIMEOUT: Final = "Engine callback timeout."
 PATHS: Final = {  # streamed, in one piece

@@ -8,9 +8,8 @@ from typing import Any, ClassVar, Final
 from loadgen.backends import dialect
 from loadgen.backends.dialect import Input
 from loadgen.backends.openai import OpenAI
-from loadgen.types import Output, UsageError
+from loadgen.types import MS, Output, UsageError
 
-MS: Final = 1_000_000
 MOST_STOPS: Final = 4
 SERVER_TIMES: Final = {"x-queue-time": "server_queue", "x-inference-time": "server_inference",
                        "x-time-per-token": "server_time_per_token", "x-validation-time": "server_validation",

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
 from loadgen.outcomes.report import MetricSummary, SloResult
-from loadgen.types import UsageError
+from loadgen.types import SECOND, UsageError
 
 SCHEMA: Final = 1
 
@@ -65,7 +65,7 @@ class SweepCell:
     def tokens_per_user(self) -> float | None:
         """Output tokens per second that one user gets: one over the median tpot; None without token times."""
         tpot = self.percentile("tpot", "p50")
-        return 1e9 / tpot if tpot else None
+        return SECOND / tpot if tpot else None
 
     def to_json(self) -> dict[str, Any]:
         return {**_plain(self), "metrics": {name: metric.to_json() for name, metric in self.metrics.items()},

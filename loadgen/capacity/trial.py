@@ -12,6 +12,7 @@ from loadgen.capacity.model import FAILS, PASSES, UNJUDGED
 from loadgen.checks.rows import MOST_ERRORS
 from loadgen.checks.verdict import SLO_FAILED
 from loadgen.outcomes.report import Check, Report
+from loadgen.types import SECOND
 
 CLIENT: Final = "client"
 SHORT: Final = "short"
@@ -157,7 +158,7 @@ def _achieved(report: Report) -> tuple[float, float]:
 def _in_flight(report: Report) -> float:
     """Return the mean number of requests in flight: rate x mean time (Little's law)."""
     e2e = report.metrics.get("e2e")
-    return float(report.rates.get("offered", 0.0)) * (e2e.mean or 0.0) / 1e9 if e2e else 0.0
+    return float(report.rates.get("offered", 0.0)) * (e2e.mean or 0.0) / SECOND if e2e else 0.0
 
 
 def _hopeless(report: Report, failing: dict[str, Check]) -> bool:

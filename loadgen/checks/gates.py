@@ -11,6 +11,7 @@ from loadgen.recorder import Recorder
 from loadgen.recorder.estimate import StatisticEstimate, mean, percentile, rate, share
 from loadgen.slo import Slo
 from loadgen.stats.estimation import needed_n
+from loadgen.types import SECOND
 
 MOST: Final = 10**9
 """A count that stands for "no number of requests will do"."""
@@ -76,7 +77,7 @@ def _estimate(recorder: Recorder, slo: Slo, begin: int, end: int) -> tuple[Stati
         good = share(int(recorder.good_by_batch.sum()), tally.offered,
                      list(zip(recorder.good_by_batch.tolist(), recorder.offered_by_batch.tolist(), strict=True)),
                      recorder.confidence)
-        offered = tally.offered * 1e9 / (end - begin) if end > begin else 0.0
+        offered = tally.offered * SECOND / (end - begin) if end > begin else 0.0
         return good and StatisticEstimate((good.value or 0.0) * offered, good.low * offered,
                                  None if good.high is None else good.high * offered), tally.offered
     series = recorder.bins.series(slo.metric, begin, end)

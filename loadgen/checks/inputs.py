@@ -8,9 +8,8 @@ from typing import Any, Final
 
 from loadgen.checks.gates import Decision, decide_all
 from loadgen.checks.steady import Steady, steadiness
-from loadgen.plan import SECOND
 from loadgen.recorder import Recorder
-from loadgen.types import ABSENT
+from loadgen.types import ABSENT, SECOND
 
 LOST: Final = ("sender_lost", "model_lost")
 """Failures whose cause ends a run in whichever phase it comes."""

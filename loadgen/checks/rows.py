@@ -7,9 +7,8 @@ from typing import Final
 from loadgen.checks.inputs import Evidence
 from loadgen.outcomes.report import Check
 from loadgen.recorder.health import CLOCK_DRIFT
-from loadgen.types import ABSENT
+from loadgen.types import ABSENT, MS
 
-MS: Final = 1_000_000
 MOST_ERRORS: Final = 0.001
 MOST_HELD: Final = 0.001
 MOST_COALESCED: Final = 0.01

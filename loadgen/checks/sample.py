@@ -9,12 +9,12 @@ from loadgen.checks.gates import MOST, Decision
 from loadgen.checks.inputs import Evidence
 from loadgen.checks.steady import Steady
 from loadgen.outcomes.report import Check
+from loadgen.types import SECOND
 from loadgen.units import format_duration
 
 TIMES_MEAN: Final = 10
 """How many mean end-to-end times the window must hold."""
 
-_SECOND: Final = 1_000_000_000
 
 
 def sample_size(evidence: Evidence) -> Check:
@@ -114,9 +114,9 @@ def _decide(evidence: Evidence, one: Decision) -> str:
 
 def _longer(evidence: Evidence, requests: int) -> str:
     if evidence.rate > 0:
-        return f"--requests {requests} or --duration {_seconds(requests / evidence.rate * _SECOND)}"
+        return f"--requests {requests} or --duration {_seconds(requests / evidence.rate * SECOND)}"
     return f"--requests {requests}"
 
 
 def _seconds(length: float) -> str:
-    return format_duration(max(1, math.ceil(length / _SECOND)) * _SECOND)
+    return format_duration(max(1, math.ceil(length / SECOND)) * SECOND)

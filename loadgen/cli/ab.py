@@ -17,7 +17,7 @@ from loadgen.cli.flags import add_flags
 from loadgen.cli.plans import plan_from, until_precise
 from loadgen.plan import Plan
 from loadgen.run.subprocess import INTERRUPTED
-from loadgen.types import UsageError
+from loadgen.types import SECOND, UsageError
 from loadgen.units import parse_count, parse_duration
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _make(jobs: Sequence[Turn], pause: int) -> tuple[list[Turn], int]:
     for place, turn in enumerate(jobs, 1):
         try:
             if made and pause:
-                time.sleep(pause / 1e9)
+                time.sleep(pause / SECOND)
         except KeyboardInterrupt:
             return made, INTERRUPTED
         print(f"loadgen: run {place} of {len(jobs)}: {turn.job.name}", file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from loadgen.config import local_check
 from loadgen.plan import OutputOptions, Plan, Workload
 from loadgen.redact import KEY_VARIABLE, MASK
-from loadgen.types import UsageError
+from loadgen.types import SECOND, UsageError
 from loadgen.units import format_duration
 
 ARRIVALS: Final = ("poisson", "constant", "gamma")
@@ -145,7 +145,7 @@ def _extension(plan: Plan) -> Iterator[str]:
     from loadgen import slo  # brings numpy
 
     load = plan.load
-    window = load.duration or (load.requests / load.rate * 1e9 if load.rate > 0 else 0)
+    window = load.duration or (load.requests / load.rate * SECOND if load.rate > 0 else 0)
     if load.concurrency:
         yield "--max-duration extends the window of a --rate; with --concurrency give a longer --duration"
     elif load.max_duration < 2 * window:

@@ -27,10 +27,10 @@ from loadgen.engine.messages import (
     Stop,
 )
 from loadgen.protocols.link import Link
-from loadgen.types import CENSORED, Failure, Health, Timeline
+from loadgen.types import CENSORED, SECOND, Failure, Health, Timeline
 
 _LOOK_AHEAD = 3_000_000_000  # ns of schedule that a sender holds
-_PRIMED = 1_000_000_000  # ns of schedule that senders hold before the start
+_PRIMED = SECOND  # ns of schedule that senders hold before the start
 _BATCH = 64
 _NAP = 0.05  # s between looks at the schedule; short beside the look-ahead
 _FAREWELL = 5.0  # s that a sender has to end by itself

@@ -8,6 +8,7 @@ from time import monotonic_ns
 from typing import Protocol
 
 from loadgen.clock import TimerFd, has_timerfd
+from loadgen.types import SECOND
 
 _SPIN = 2_000_000  # an event loop's own timers have whole milliseconds and fire up to one early
 
@@ -53,7 +54,7 @@ class LoopPacer:
     def arm(self, at: int) -> None:
         self.close()
         wait = at - monotonic_ns() - _SPIN
-        self._handle = self._loop.call_later(max(wait, 0) / 1e9, self._fire, at)
+        self._handle = self._loop.call_later(max(wait, 0) / SECOND, self._fire, at)
 
     def _fire(self, at: int) -> None:
         while monotonic_ns() < at:

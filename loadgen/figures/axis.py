@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from loadgen.recorder.bins import Bins
+from loadgen.types import SECOND
 
 Integers = npt.NDArray[np.int64]
 
 MOST: Final = 400
 """Bins of an axis at most: more are finer than a screen shows."""
-_SECOND: Final = 1_000_000_000
 _STEPS: Final = (1, 2, 5)
 
 
@@ -30,7 +30,7 @@ class Axis:
     def over(cls, bins: Bins, end: int) -> Axis:
         """Return the axis of a run up to `end`: whole bins of `bins` taken together, each at least half a second."""
         span = max(end - bins.origin, 1)
-        least = max(span // MOST, _SECOND // 2 if span < 20 * _SECOND else _SECOND)
+        least = max(span // MOST, SECOND // 2 if span < 20 * SECOND else SECOND)
         width = bins.width
         while width < least:
             width = next(bins.width * step * 10**power for power in range(30) for step in _STEPS

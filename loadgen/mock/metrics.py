@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from loadgen.mock.truth import Record
+from loadgen.types import SECOND
 
-_SECOND: Final = 1_000_000_000
 _TTFT: Final = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0,
     160.0, 640.0, 2560.0,
@@ -28,7 +28,7 @@ class PrometheusHistogram:
     def __init__(self, name: str, about: str, bounds: Sequence[float]) -> None:
         self.name, self.about = name, about
         self.bounds = bounds
-        self.edges = [round(bound * _SECOND) for bound in bounds]
+        self.edges = [round(bound * SECOND) for bound in bounds]
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0
 
@@ -43,7 +43,7 @@ class PrometheusHistogram:
         for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
             below += count
             lines.append(f'{self.name}_bucket{{{label},le="{bound}"}} {below}')
-        return [*lines, f"{self.name}_sum{{{label}}} {self.total / _SECOND}", f"{self.name}_count{{{label}}} {below}"]
+        return [*lines, f"{self.name}_sum{{{label}}} {self.total / SECOND}", f"{self.name}_count{{{label}}} {below}"]
 
 
 class Metrics:

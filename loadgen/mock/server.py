@@ -17,10 +17,10 @@ from loadgen.mock.poller import EDGE, IN, OUT, open_poller
 from loadgen.mock.service import MockService
 from loadgen.mock.stream import ENDED, AnswerStream
 from loadgen.protocols.http2.frames import PREFACE
+from loadgen.types import SECOND
 
 _ACCEPTS: Final = 64
 """Connections taken in one turn of the loop, so that a flood of them does not hold up the due events."""
-_SECOND: Final = 1_000_000_000
 
 
 class Server:
@@ -98,7 +98,7 @@ class Server:
             return -1
         due = heap[0][0]
         if self._timer is None:
-            return max(0.0, (due - self.service.clock()) / _SECOND)
+            return max(0.0, (due - self.service.clock()) / SECOND)
         if due != self._armed:
             self._timer.arm(max(due, self.service.clock() + self._gather))
             self._armed = due

@@ -11,9 +11,9 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from loadgen.types import ABSENT
+from loadgen.types import ABSENT, SECOND
 
-FLUSH: Final = 1_000_000_000
+FLUSH: Final = SECOND
 """ns between two flushes of the truth file while requests are in flight."""
 
 

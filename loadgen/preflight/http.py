@@ -22,7 +22,7 @@ from loadgen.protocols.grpc.ask import ask as ask_grpc
 from loadgen.protocols.http.address import Address, resolve, tls_context
 from loadgen.protocols.http.dial import tls_reason
 from loadgen.protocols.http.limits import Limits
-from loadgen.types import Call, Timeline, UsageError
+from loadgen.types import SECOND, Call, Timeline, UsageError
 
 _PATIENCE = 10.0  # s for one question of the control plane
 _FATAL = ("http_3xx", "http_4xx", "parse", "grpc_invalid_argument", "grpc_not_found", "grpc_permission_denied",
@@ -65,7 +65,7 @@ def wait_ready(plan: Plan, backend: ServiceBackend, *, clock: Callable[[], float
 
     Raises UsageError with the last reason if one isn't there by then.
     """
-    until = clock() + plan.target.wait_ready / 1e9
+    until = clock() + plan.target.wait_ready / SECOND
     found = []
     for url in plan.target.url:
         while True:
@@ -80,7 +80,7 @@ def wait_ready(plan: Plan, backend: ServiceBackend, *, clock: Callable[[], float
 
 
 def _ready(url: str, plan: Plan, backend: ServiceBackend) -> Address:
-    limit = min(_PATIENCE, plan.timeouts.connect / 1e9 or _PATIENCE)
+    limit = min(_PATIENCE, plan.timeouts.connect / SECOND or _PATIENCE)
     if backend.protocol == "http" and url.lower().startswith("grpc"):
         raise UsageError(f"{url}: {plan.target.backend} {backend.endpoint} is asked over HTTP: write http{url[4:]}")
     address = resolve(url, plan.tls, limit)
@@ -168,6 +168,6 @@ def _try(plan: Plan, backend: ServiceBackend, call: Call, address: Address) -> T
     patience = plan.timeouts.total or 60_000_000_000
     if backend.protocol == "grpc":
         return ask_grpc(address, call, Limits(plan.timeouts.connect, total=patience))
-    answer = ask(address, call, patience / 1e9)
+    answer = ask(address, call, patience / SECOND)
     headers = "".join(f"{name.lower()}: {value}\r\n" for name, value in answer.headers).encode("latin-1", "replace")
     return Timeline(-1, status=answer.status, headers=headers, payload=answer.body, complete=True)

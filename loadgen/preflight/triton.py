@@ -20,7 +20,7 @@ from loadgen.preflight.triton_statistics import TritonCounters, metrics_url, who
 from loadgen.protocols.grpc.ask import ask
 from loadgen.protocols.http.address import Address, resolve
 from loadgen.protocols.http.limits import Limits
-from loadgen.types import Request, UsageError
+from loadgen.types import SECOND, Request, UsageError
 from loadgen.workload import lengths
 
 _PATIENCE: Final = 10_000_000_000  # ns for a connection
@@ -64,12 +64,12 @@ def connect(plan: Plan, backend: Triton, warn: Callable[[str], None], *, clock: 
 def _wait_ready(plan: Plan, backend: Triton, clock: Callable[[], float],
                 sleep: Callable[[float], None]) -> tuple[tuple[Address, ...], list[Plane], str]:
     """Wait, up to --wait-ready, until every server and the model on it are ready."""
-    until = clock() + plan.target.wait_ready / 1e9
+    until = clock() + plan.target.wait_ready / SECOND
     addresses, planes, version = [], [], ""
     for url in plan.target.url:
         while True:
             try:
-                address = resolve(whole_url(url), plan.tls, min(plan.timeouts.connect or _PATIENCE, _PATIENCE) / 1e9)
+                address = resolve(whole_url(url), plan.tls, min(plan.timeouts.connect or _PATIENCE, _PATIENCE) / SECOND)
                 plane = _plane(backend, address)
                 version = _version(plane, url, backend)
                 if clock() >= until or not plan.target.model or plane.ready(plan.target.model):

@@ -14,7 +14,7 @@ from loadgen.protocols.grpc.ask import ask as ask_grpc
 from loadgen.protocols.grpc.messages import split
 from loadgen.protocols.http.address import Address
 from loadgen.protocols.http.limits import Limits
-from loadgen.types import Call
+from loadgen.types import SECOND, Call
 
 _PATIENCE = 10_000_000_000  # ns for one question
 
@@ -82,7 +82,7 @@ class HttpPlane:
 
     def _answer(self, path: str, body: bytes = b"") -> HttpAnswer:
         try:
-            return self.ask(self.address, Call(path, body, self.headers, "POST" if body else "GET"), _PATIENCE / 1e9)
+            return self.ask(self.address, Call(path, body, self.headers, "POST" if body else "GET"), _PATIENCE / SECOND)
         except (OSError, http.client.HTTPException) as error:
             said = str(error) if str(error).isprintable() else ""
             raise TritonRefusedError("connect", f"no HTTP answer ({said or type(error).__name__})") from None

@@ -7,8 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from loadgen.plan import SECOND
-from loadgen.types import ABSENT, Window
+from loadgen.types import ABSENT, SECOND, Window
 
 Integers = npt.NDArray[np.int64]
 

@@ -12,6 +12,7 @@ import numpy as np
 from loadgen.recorder.recorder import Recorder
 from loadgen.stats.estimation import needed_n, order_statistic_ranks, sectioning_interval, student_t_quantile
 from loadgen.stats.histogram import rank
+from loadgen.types import SECOND
 
 CONFIDENCE: Final = 0.95
 FEWEST_SECTIONS: Final = 5
@@ -97,10 +98,10 @@ def _half(sections: Sequence[float], confidence: float) -> float:
 def rate(total: int, length: int, series: Sequence[int] | np.ndarray, width: int,
          confidence: float = CONFIDENCE) -> StatisticEstimate:
     """Estimate a rate per second: `total` over `length` ns, with the interval of ten batches of bins of `width` ns."""
-    value = total * 1e9 / length if length > 0 else 0.0
+    value = total * SECOND / length if length > 0 else 0.0
     if len(series) < 10:
         return StatisticEstimate(value, 0.0, None)
-    return _from_sections(value, [float(np.mean(part)) * 1e9 / width for part in np.array_split(series, 10)],
+    return _from_sections(value, [float(np.mean(part)) * SECOND / width for part in np.array_split(series, 10)],
                           confidence)
 
 

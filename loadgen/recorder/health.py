@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from loadgen.types import ABSENT, ClockSample, Health
+from loadgen.types import ABSENT, SECOND, ClockSample, Health
 
 NOTEWORTHY: Final = 1_000_000
 """ns; shorter stalls are only kept as one maximum."""
@@ -66,6 +66,6 @@ class ClientHealth:
     def clock_drift(self) -> float:
         """Return the share by which the wall clock ran apart from the monotonic one; 0 below one second."""
         first, last = self.clock_first, self.clock_last
-        if first is None or last is None or last.at - first.at < 1_000_000_000:
+        if first is None or last is None or last.at - first.at < SECOND:
             return 0.0
         return abs(last.offset - first.offset) / (last.at - first.at)

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from loadgen import slo
-from loadgen.plan import SECOND
 from loadgen.recorder.batch import Batch
 from loadgen.recorder.recorder import Recorder
 from loadgen.stats.estimation import look_confidence
 from loadgen.stats.histogram import Histogram
-from loadgen.types import COOLDOWN, MEASURED, ClockSample, Health, Window
+from loadgen.types import COOLDOWN, MEASURED, SECOND, ClockSample, Health, Window
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.types import ABSENT, ClockSample, RequestRow, Timeline, TokenEvents
+from loadgen.types import ABSENT, SECOND, ClockSample, RequestRow, Timeline, TokenEvents
 
 Instants = NDArray[np.int64]
-_SECOND = 1_000_000_000
 
 
 class WallClock:
@@ -34,7 +33,7 @@ class WallClock:
 def reads_of(timeline: Timeline) -> tuple[Instants, Instants, Instants]:
     """Stamps, read times (both CLOCK_REALTIME ns) and payload offsets, int64[reads] each."""
     pairs = np.frombuffer(timeline.stamps, dtype=np.int64).reshape(-1, 2)
-    return (pairs[:, 0] * _SECOND + pairs[:, 1], np.frombuffer(timeline.reads, dtype=np.int64),
+    return (pairs[:, 0] * SECOND + pairs[:, 1], np.frombuffer(timeline.reads, dtype=np.int64),
             np.frombuffer(timeline.offsets, dtype=np.int64))
 
 

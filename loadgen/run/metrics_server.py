@@ -12,11 +12,10 @@ from loadgen.recorder import Recorder
 from loadgen.reports.export.prometheus import CONTENT_TYPE, Snapshot, expose, info_of
 from loadgen.run.loop import View
 from loadgen.summary.numbers import OF_TOKENS, requests
-from loadgen.types import Progress, UsageError
+from loadgen.types import SECOND, Progress, UsageError
 
 PATH: Final = "/metrics"
 _PHASES: Final = {"warm-up": "warmup", "measured": "measured", "cool-down": "cooldown", "draining": "draining"}
-_SECOND: Final = 1e9
 
 
 class MetricsServer:
@@ -59,7 +58,7 @@ def snapshot(recorder: Recorder, record: Mapping[str, Any], progress: Progress) 
     unknown = () if record["target"]["stream"] else OF_TOKENS
     histograms = {name: histogram for name, histogram in recorder.metrics.items() if name not in unknown}
     live = {"offered": progress.offered, "in_flight": progress.in_flight, "planned_rate": record["load"]["rate"],
-            "offered_rate": progress.offered_rate, "elapsed": progress.elapsed / _SECOND,
+            "offered_rate": progress.offered_rate, "elapsed": progress.elapsed / SECOND,
             "failing_checks": len(progress.warnings)}
     return Snapshot(info_of(record, record["resolved"]["provenance"]), requests(recorder), histograms, live,
                     _PHASES.get(progress.phase, ""))

@@ -8,10 +8,9 @@ from typing import Any
 
 from loadgen import checks
 from loadgen.recorder import Recorder
-from loadgen.types import ABSENT, MEASURED, Progress, Window
+from loadgen.types import ABSENT, MEASURED, SECOND, Progress, Window
 
 _SPAN = 5  # seconds over which rates are taken
-_SECOND = 1_000_000_000
 
 
 class Pace:
@@ -24,10 +23,10 @@ class Pace:
         """Take the counters at `elapsed` ns; give offered, completed and tokens per second."""
         seen = self._seen
         seen.append((elapsed, offered, completed, tokens))
-        while len(seen) > 2 and elapsed - seen[1][0] >= _SPAN * _SECOND:
+        while len(seen) > 2 and elapsed - seen[1][0] >= _SPAN * SECOND:
             seen.popleft()
         first = seen[0]
-        passed = (elapsed - first[0]) / _SECOND
+        passed = (elapsed - first[0]) / SECOND
         if passed <= 0:
             return 0.0, 0.0, 0.0
         return (offered - first[1]) / passed, (completed - first[2]) / passed, (tokens - first[3]) / passed

@@ -22,10 +22,9 @@ from loadgen.protocols.http.limits import Limits
 from loadgen.recorder.looks import InterimLook, looks_of
 from loadgen.run.phases import Phases
 from loadgen.schedule import Offsets
-from loadgen.types import ABSENT, Call, Request, UsageError, Window
+from loadgen.types import ABSENT, SECOND, Call, Request, UsageError, Window
 from loadgen.workload import Source
 
-_SECOND = 1_000_000_000
 _SPARE_FILES = 64  # descriptors that are not connections
 _MOST_AHEAD = 1024  # connections that are opened before the start, for each sender
 _MOST_REJECTED = 1000  # requests in succession that a backend may fail to make in a closed loop, which never ends
@@ -62,7 +61,7 @@ def warmup_of(load: Load) -> int:
     """The warm-up in ns: as asked, else a tenth of the window, 1 s to 30 s."""
     if load.warmup >= 0:
         return load.warmup
-    return min(max(load.window // 10, _SECOND), 30 * _SECOND)
+    return min(max(load.window // 10, SECOND), 30 * SECOND)
 
 
 def make_schedule(load: Load) -> RunSchedule:
@@ -75,7 +74,7 @@ def make_schedule(load: Load) -> RunSchedule:
     tail = load.drain if load.cooldown else 0
     offsets, first, last = schedule.plan_offsets(load, warmup, tail)
     count = last - first
-    window, counts = Window(warmup, round(count / load.rate * _SECOND), count), schedule.look_counts(load)
+    window, counts = Window(warmup, round(count / load.rate * SECOND), count), schedule.look_counts(load)
     looks = looks_of(window, first, counts) if load.max_duration else ()
     return RunSchedule(window, offsets, first, last, looks=looks)
 

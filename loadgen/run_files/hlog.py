@@ -9,8 +9,8 @@ import numpy as np
 from hdrh.histogram import HdrHistogram
 
 from loadgen.stats.histogram import HIGHEST, SIGNIFICANT_DIGITS, Histogram
+from loadgen.types import SECOND
 
-_SECOND: Final = 1_000_000_000
 _MAX_UNIT: Final = 1_000_000
 """Interval_Max is written in ms by convention; the histograms themselves hold ns."""
 
@@ -31,7 +31,7 @@ def encode(histogram: Histogram) -> str:
 def header(epoch: int) -> str:
     """Return the opening lines of a log whose stamps count from `epoch`, CLOCK_REALTIME ns."""
     seconds = _seconds(epoch)
-    date = datetime.fromtimestamp(epoch // _SECOND, UTC).strftime("%a %b %d %H:%M:%S UTC %Y")
+    date = datetime.fromtimestamp(epoch // SECOND, UTC).strftime("%a %b %d %H:%M:%S UTC %Y")
     return (f"#[Histogram log format version 1.3]\n#[StartTime: {seconds} (seconds since epoch), {date}]\n"
             f"#[BaseTime: {seconds} (seconds since epoch)]\n"
             '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"\n')
@@ -44,4 +44,4 @@ def line(tag: str, start: int, end: int, histogram: Histogram) -> str:
 
 
 def _seconds(instant: int) -> str:
-    return f"{instant // _SECOND}.{instant % _SECOND // 1_000_000:03d}"
+    return f"{instant // SECOND}.{instant % SECOND // 1_000_000:03d}"

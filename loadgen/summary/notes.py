@@ -11,12 +11,11 @@ from loadgen.recorder import Recorder
 from loadgen.recorder.bins import FINE
 from loadgen.recorder.estimate import CONFIDENCE, FEWEST_SECTIONS, batch_means
 from loadgen.stats.estimation import lag1, mser, needed_n
-from loadgen.types import WARMUP
+from loadgen.types import SECOND, WARMUP
 from loadgen.units import format_duration
 
 MOST_CORRELATION: Final = 0.2
 LEAST_SPREAD: Final = 0.01
-_SECOND: Final = 1_000_000_000
 
 
 def notes(recorder: Recorder, seen: Evidence, end: int) -> list[str]:
@@ -78,8 +77,8 @@ def _warmup(recorder: Recorder, end: int) -> str:
     before, after = means[:cut][inside].mean(), means[cut:].mean()
     if abs(before - after) <= 0.1 * after:
         return ""
-    seconds = format_duration(-(-at // _SECOND) * _SECOND)
-    return f"ttft settles only {at / _SECOND:.1f} s after the start (MSER): --warmup {seconds}"
+    seconds = format_duration(-(-at // SECOND) * SECOND)
+    return f"ttft settles only {at / SECOND:.1f} s after the start (MSER): --warmup {seconds}"
 
 
 def _stamps(recorder: Recorder) -> str:

@@ -11,12 +11,11 @@ from loadgen.recorder import Recorder
 from loadgen.recorder.counts import Tally
 from loadgen.recorder.estimate import percentile
 from loadgen.slo import COUNTS
-from loadgen.types import ABSENT, COOLDOWN, WARMUP
+from loadgen.types import ABSENT, COOLDOWN, SECOND, WARMUP
 
 OF_TOKENS: Final = ("ttft", "ttft_scheduled", "ttfo", "itl", "chunk_gap", "max_gap", "tpot")
 """Metrics that an answer in one piece does not have."""
 
-_SECOND: Final = 1e9
 
 
 def metrics(recorder: Recorder, stream: bool) -> dict[str, MetricSummary]:
@@ -80,9 +79,9 @@ def rates(recorder: Recorder, begin: int, end: int) -> dict[str, float]:
     flows, flow_length = dict(recorder.within.totals), length
     if recorder.window.length == ABSENT:
         flows, flow_length = _by_count(recorder, begin, end)
-    per_second = {name: total * _SECOND / flow_length for name, total in flows.items()}
-    return {"offered": tally.offered * _SECOND / length, "sent": tally.sent * _SECOND / length, **per_second,
-            "goodput": int(recorder.good_by_batch.sum()) * _SECOND / length}
+    per_second = {name: total * SECOND / flow_length for name, total in flows.items()}
+    return {"offered": tally.offered * SECOND / length, "sent": tally.sent * SECOND / length, **per_second,
+            "goodput": int(recorder.good_by_batch.sum()) * SECOND / length}
 
 
 def _by_count(recorder: Recorder, begin: int, end: int) -> tuple[dict[str, int], int]:
@@ -101,12 +100,12 @@ def client(recorder: Recorder, stamps: str = "") -> dict[str, Any]:
     """
     health, tally = recorder.health, recorder.measured
     desk = health.lines.get(ABSENT)
-    last = max(recorder.last_end, recorder.window.start) + int(_SECOND)
+    last = max(recorder.last_end, recorder.window.start) + int(SECOND)
     return {
         "stamps": stamps or ("kernel" if uses_kernel_stamps(recorder) else "user"),
         "coalesced": tally.coalesced / tally.events if tally.events else 0.0,
-        "cpu_s": health.total("cpu") / _SECOND, "desk_cpu_s": desk.cpu / _SECOND if desk else 0.0,
-        "elapsed_s": max((line.at for line in health.lines.values()), default=0) / _SECOND,
+        "cpu_s": health.total("cpu") / SECOND, "desk_cpu_s": desk.cpu / SECOND if desk else 0.0,
+        "elapsed_s": max((line.at for line in health.lines.values()), default=0) / SECOND,
         "max_rss": max((line.rss for line in health.lines.values()), default=0),
         "loop_stall_max": health.stall(recorder.window.start, last), "senders": len(health.senders),
         "reads": tally.reads, "unstamped": tally.unstamped,

@@ -15,12 +15,12 @@ from loadgen.capacity.model import Coordinates, SweepCell
 from loadgen.capacity.trial import Seen, is_stable, judge
 from loadgen.config import plan_file
 from loadgen.outcomes.report import Report
-from loadgen.plan import SECOND, Duration, Load, Plan
+from loadgen.plan import Duration, Load, Plan
 from loadgen.run.sequential import extended
 from loadgen.run_files import RunReader
 from loadgen.stats.estimation import needed_n
 from loadgen.sweep.spec import Spec
-from loadgen.types import UsageError
+from loadgen.types import SECOND, UsageError
 
 SHOWN: Final = ("ttft", "ttft_scheduled", "itl", "tpot", "e2e", "e2e_scheduled", "lag")
 """Metrics that a Cell keeps; gated ones are kept too."""

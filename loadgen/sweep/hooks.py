@@ -16,7 +16,7 @@ from loadgen.plan import Plan
 from loadgen.preflight.http import ask, headers_of
 from loadgen.protocols.http.address import resolve, split_url
 from loadgen.sweep.spec import SweepSettings
-from loadgen.types import Call, UsageError
+from loadgen.types import SECOND, Call, UsageError
 
 RESET = "/reset_prefix_cache"
 """Where vLLM forgets its prefix cache, with VLLM_SERVER_DEV_MODE=1; SGLang has /flush_cache, for --between."""
@@ -56,7 +56,7 @@ def prepare(plan: Plan, settings: SweepSettings, first: bool, stopping: Callable
 def _pause(length: int, stopping: Callable[[], bool]) -> None:
     until = time.monotonic_ns() + length
     while (left := until - time.monotonic_ns()) > 0 and not stopping():
-        time.sleep(min(_BEAT, left / 1e9))
+        time.sleep(min(_BEAT, left / SECOND))
 
 
 def _reset(url: str, plan: Plan) -> None:

@@ -49,8 +49,8 @@ def texts(path: Path, *prompts: str) -> str:
 @pytest.mark.parametrize("model", ["llm", "llm_sep"])
 @pytest.mark.parametrize("endpoint", CASES)
 @pytest.mark.parametrize("how", ["--stream", "--no-stream"])
-def test_every_request_succeeds_and_every_token_is_counted(server: TritonServer, tmp_path: Path, endpoint: str, model: str,
-                                                           how: str) -> None:
+def test_every_request_succeeds_and_every_token_is_counted(server: TritonServer, tmp_path: Path, endpoint: str,
+                                                           model: str, how: str) -> None:
     result = measured(server, tmp_path / "run", endpoint, "--model", model, how)
     assert result.summary["requests"]["failures"] == {}
     assert result.summary["requests"]["succeeded"] == COUNT

@@ -9,11 +9,11 @@ from typing import Any
 
 from loadgen.config import plan_file
 from loadgen.outcomes.report import SCHEMA
-from loadgen.plan import SECOND, Duration, Load, Plan, Target, Workload
+from loadgen.plan import Duration, Load, Plan, Target, Workload
 from loadgen.recorder.batch import Batch
 from loadgen.run_files import RunWriter
 from loadgen.summary import build
-from loadgen.types import Health, RequestRow, Window
+from loadgen.types import SECOND, Health, RequestRow, Window
 from support.made_runs import recorded, run_of, window_of
 
 PLAN = Plan(Target("vllm", ("http://127.0.0.1:8000",), "m"),

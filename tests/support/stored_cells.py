@@ -9,11 +9,12 @@ from pathlib import Path
 from loadgen.capacity import Sweep, SweepCell
 from loadgen.capacity.model import Value
 from loadgen.config import plan_file
-from loadgen.plan import SECOND, Criteria, Duration, Load, Plan, Target
+from loadgen.plan import Criteria, Duration, Load, Plan, Target
 from loadgen.sweep.cells import wanted
 from loadgen.sweep.runner import SweepEvents, SweepRunner
 from loadgen.sweep.spec import Spec
 from loadgen.sweep.steps import steps
+from loadgen.types import SECOND
 from support.made_runs import MS, S, report_of, run_of, window_of
 
 SLO = "ttft.p99<500ms"

@@ -16,9 +16,8 @@ import torch
 from loadgen.backends.errors import reason
 from loadgen.backends.local.hf_options import Asked, asked_of
 from loadgen.protocols.local.jobs import Jobs, LocalJob
-from loadgen.types import UsageError
+from loadgen.types import SECOND, UsageError
 
-_SECOND = 1_000_000_000
 _POLL = 0.1  # s between looks at whether the manager's thread is still there
 _NO_STOP = -1  # the id that transformers takes for none
 _TRIES = 5
@@ -162,10 +161,10 @@ class Continuous:
 def _note(job: LocalJob, result: Any) -> None:
     """Note an answer, with the instants that the manager has of it."""
     wall = offset_to(time_ns)
-    job.stamps.extend(round(at * _SECOND) + wall for at in result.timestamps)
+    job.stamps.extend(round(at * SECOND) + wall for at in result.timestamps)
     job.ids += result.generated_tokens
     job.usage = len(result.generated_tokens)
-    began = round(result.lifespan[0] * _SECOND) + offset_to(monotonic_ns)
+    began = round(result.lifespan[0] * SECOND) + offset_to(monotonic_ns)
     job.server["server_queue"] = max(0, began - job.received)
     job.end("stop" if job.ids and len(job.ids) < job.limit else "length")
 

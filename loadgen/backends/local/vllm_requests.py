@@ -11,8 +11,8 @@ from typing import Any, Final, Protocol
 from loadgen.backends.local.hf_loading import fits
 from loadgen.backends.local.tasks import ModelLostError, serve_async
 from loadgen.protocols.local.jobs import Jobs, LocalJob
+from loadgen.types import SECOND
 
-_SECOND = 1_000_000_000
 _TIMES: Final = (("server_queue", "queued_ts", "scheduled_ts"), ("server_prefill", "scheduled_ts", "first_token_ts"),
                  ("server_decode", "first_token_ts", "last_token_ts"))
 """Our metrics, and the instants of vLLM's RequestStateStats that they lie between (s, one clock)."""
@@ -155,4 +155,4 @@ def take_stats(job: LocalJob, stats: Any) -> None:
     for name, begin, end in _TIMES:
         first, last = getattr(stats, begin, 0), getattr(stats, end, 0)
         if first and last:
-            job.server[name] = max(0, round((last - first) * _SECOND))
+            job.server[name] = max(0, round((last - first) * SECOND))

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from loadgen.mock.dialects.interface import MockRequest, Times
 from loadgen.mock.dialects.words import token_ids, words
+from loadgen.types import MS
 
 FINISH: Final = {"length": "length", "stop": "eos_token"}
-MS: Final = 1e6
 US: Final = 1_000
 
 

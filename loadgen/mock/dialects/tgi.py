@@ -14,12 +14,12 @@ from loadgen.mock.dialects.frames import SSE, SSE_DONE, FramedAnswer, refusal
 from loadgen.mock.dialects.interface import AnswerBytes, MockRequest, RequestRefusedError, Times
 from loadgen.mock.dialects.openai_shape import Completion, Manner
 from loadgen.mock.dialects.words import token_ids, words
+from loadgen.types import MS, SECOND
 
 GENERATE: Final = ("/generate_stream", "/generate")
 CHAT: Final = "/v1/chat/completions"
 COMPLETIONS: Final = "/v1/completions"
 FINISH: Final = {"length": "length", "stop": "eos_token"}
-MS: Final = 1_000_000
 _KINDS: Final = {404: "not_found", 422: "validation", 429: "overloaded", 500: "generation", 503: "unhealthy"}
 _encode = msgspec.json.encode
 
@@ -105,7 +105,7 @@ class Headers:
     def write(self, tokens: int) -> dict[str, str]:
         queue, prefill = self.times.queue(), self.times.prefill()
         inference = prefill + sum(self.times.decode(position) for position in range(1, tokens))
-        told = {"compute-time": (queue + inference) / 1e9, "total-time": (queue + inference) // MS,
+        told = {"compute-time": (queue + inference) / SECOND, "total-time": (queue + inference) // MS,
                 "validation-time": 0, "queue-time": queue // MS, "inference-time": inference // MS,
                 "time-per-token": inference // max(1, tokens) // MS, "prompt-tokens": self.ask.prompt_tokens,
                 "generated-tokens": tokens}  # fmt: skip

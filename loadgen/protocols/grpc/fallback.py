@@ -20,7 +20,7 @@ from loadgen.protocols.http.pool import Counts
 from loadgen.protocols.http2 import headers
 from loadgen.protocols.http2.capture import LENGTH, StreamCapture
 from loadgen.protocols.http2.stream import Http2Stream
-from loadgen.types import Failure, Timeline, UsageError
+from loadgen.types import SECOND, Failure, Timeline, UsageError
 
 _OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
             ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
@@ -54,7 +54,7 @@ class GrpcioPool:
         self._channels = [[_channel(address, self._options, number) for number in range(self._wanted)]
                           for address in self._addresses]
         channels = [channel for group in self._channels for channel in group]
-        limit = self._limits.connect / 1e9 or None
+        limit = self._limits.connect / SECOND or None
         try:
             await asyncio.wait_for(asyncio.gather(*(channel.channel_ready() for channel in channels)), limit)
         except TimeoutError:
@@ -107,7 +107,7 @@ class GrpcioPool:
         self._done(timeline)
 
     def _arm(self, task: asyncio.Task[None], wait: int) -> None:
-        self._tasks[task].timer = self._loop.call_later(max(wait, 1_000_000) / 1e9, self._check_limits, task)
+        self._tasks[task].timer = self._loop.call_later(max(wait, 1_000_000) / SECOND, self._check_limits, task)
 
     def _check_limits(self, task: asyncio.Task[None]) -> None:
         capture = self._tasks[task]

@@ -10,7 +10,7 @@ from loadgen.protocols.http.dial import Dial
 from loadgen.protocols.http.limits import Limits, judge
 from loadgen.protocols.http.read_batching import Intake
 from loadgen.protocols.http.response import ResponseCapture, failure_of, pack_stamp
-from loadgen.types import Failure, Timeline
+from loadgen.types import SECOND, Failure, Timeline
 
 _READ_SIZE = 65536
 _SHIP_AT = 16384  # bytes of payload that stay here before they are handed on
@@ -227,7 +227,7 @@ class HttpConnection:
     # Time limits.
 
     def _arm(self, wait: int) -> None:
-        self._timer = self._loop.call_later(max(wait, 1_000_000) / 1e9, self._check_limits)
+        self._timer = self._loop.call_later(max(wait, 1_000_000) / SECOND, self._check_limits)
 
     def _check_limits(self) -> None:
         capture = self._capture

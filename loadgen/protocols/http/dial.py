@@ -13,7 +13,7 @@ from time import monotonic_ns
 
 from loadgen.protocols.http.address import Address
 from loadgen.protocols.http.tls import TlsLayer
-from loadgen.types import ABSENT, Failure
+from loadgen.types import ABSENT, SECOND, Failure
 
 _SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>; Python does not name it
 
@@ -64,7 +64,7 @@ class Dial:
             return
         self._loop.add_writer(sock, self._connected)
         if self._limit:
-            self._timer = self._loop.call_later(self._limit / 1e9, self._give_up)
+            self._timer = self._loop.call_later(self._limit / SECOND, self._give_up)
 
     def cancel(self) -> None:
         """Stop without calling `done`."""
@@ -72,7 +72,7 @@ class Dial:
         self._finish(Failure("connect", "given up"))
 
     def _give_up(self) -> None:
-        self._finish(Failure("timeout", f"connect: no connection within {self._limit / 1e9:g} s", "connect"))
+        self._finish(Failure("timeout", f"connect: no connection within {self._limit / SECOND:g} s", "connect"))
 
     def _connected(self) -> None:
         assert self.socket is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from loadgen.types import Failure
+from loadgen.types import SECOND, Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def judge(limits: Limits, since_sent: int, since_read: int | None) -> tuple[Fail
     left = []
     for limit, passed, words in waits:
         if limit and passed >= limit:
-            return Failure("timeout", f"{words} {limit / 1e9:g} s", words.split(":")[0]), 0
+            return Failure("timeout", f"{words} {limit / SECOND:g} s", words.split(":")[0]), 0
         if limit:
             left.append(limit - passed)
     if since_read is None and limits.idle:

@@ -10,6 +10,7 @@ from time import monotonic_ns
 from typing import Protocol
 
 from loadgen.clock import TimerFd, has_timerfd
+from loadgen.types import SECOND
 
 _HOLD = 1_000_000  # ns between looks in batches
 _SPAN = 10_000_000  # ns over which reads are counted
@@ -98,7 +99,7 @@ class BatchedIntake:
         self._reads += len(ready)
         now = self._clock()
         if now - self._since >= _SPAN:
-            self._choose(self._reads * 1_000_000_000 // (now - self._since))
+            self._choose(self._reads * SECOND // (now - self._since))
             self._since, self._reads = now, 0
 
     def _choose(self, rate: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import httptools
 
-from loadgen.types import Failure, Timeline
+from loadgen.types import SECOND, Failure, Timeline
 
 _TIMESPEC = Struct("=qq")
 
@@ -117,7 +117,7 @@ class ResponseCapture:
 
 def pack_stamp(now: int) -> bytes:
     """The time of a read (CLOCK_REALTIME ns) in the form of the kernel's stamp."""
-    return _TIMESPEC.pack(now // 1_000_000_000, now % 1_000_000_000)
+    return _TIMESPEC.pack(now // SECOND, now % SECOND)
 
 
 def failure_of(error: Exception) -> Failure:

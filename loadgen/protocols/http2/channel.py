@@ -11,7 +11,7 @@ from loadgen.protocols.http.limits import Limits, judge
 from loadgen.protocols.http2.capture import LENGTH, StreamCapture
 from loadgen.protocols.http2.connection import Http2Connection
 from loadgen.protocols.http2.writer import Writer
-from loadgen.types import Failure, Timeline
+from loadgen.types import SECOND, Failure, Timeline
 
 _READ_SIZE: Final = 65536
 _SHIP_AT: Final = 16384  # bytes of payload that stay here before they are handed on
@@ -82,7 +82,7 @@ class Http2Channel:
         if self._socket.fileno() < 0:
             return
         if self._limits.connect:
-            self._pulse = self._loop.call_later(self._limits.connect / 1e9, self._unwelcome)
+            self._pulse = self._loop.call_later(self._limits.connect / SECOND, self._unwelcome)
         self._writer.flush()
         if self._tls is not None and self._tls.alpn not in ("h2", None):
             self._lose(Failure("tls", f"the server speaks {self._tls.alpn}, not HTTP/2"))
@@ -90,7 +90,7 @@ class Http2Channel:
             self._take(self._tls.decrypt(b""), None, time_ns())
 
     def _unwelcome(self) -> None:
-        words = f"connect: no HTTP/2 settings within {self._limits.connect / 1e9:g} s"
+        words = f"connect: no HTTP/2 settings within {self._limits.connect / SECOND:g} s"
         self._lose(Failure("timeout", words, "connect"))
 
     # Sending.
@@ -248,7 +248,7 @@ class Http2Channel:
     # Time.
 
     def _arm(self, capture: StreamCapture, wait: int) -> None:
-        capture.timer = self._loop.call_later(max(wait, 1_000_000) / 1e9, self._check_limits, capture)
+        capture.timer = self._loop.call_later(max(wait, 1_000_000) / SECOND, self._check_limits, capture)
 
     def _check_limits(self, capture: StreamCapture) -> None:
         since_read = time_ns() - capture.reads[-1] if capture.stream.begun else None
@@ -265,14 +265,15 @@ class Http2Channel:
         """Keep-alive: ask a server that has been silent with requests in flight, and give it up if it stays so."""
         self._pulse = None
         if self._http2.unanswered_ping:
-            self._lose(Failure("truncated", f"no answer to a PING within {self._keep_alive / 1e9:g} s", "keep-alive"))
+            waited = f"{self._keep_alive / SECOND:g} s"
+            self._lose(Failure("truncated", f"no answer to a PING within {waited}", "keep-alive"))
             return
         if self._flights and self._reads == self._seen:
             self._http2.ping()
             self._writer.flush()
         self._seen = self._reads
         if self._keep_alive:
-            self._pulse = self._loop.call_later(self._keep_alive / 1e9, self._beat)
+            self._pulse = self._loop.call_later(self._keep_alive / SECOND, self._beat)
 
     def _stop_pulse(self) -> None:
         if self._pulse is not None:

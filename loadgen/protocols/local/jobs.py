@@ -14,9 +14,7 @@ from typing import Any
 import msgspec
 
 from loadgen.protocols.local.messages import LocalAnswer
-from loadgen.types import ABSENT, Failure
-
-_SECOND = 1_000_000_000
+from loadgen.types import ABSENT, SECOND, Failure
 
 
 class LocalJob:
@@ -127,8 +125,8 @@ def answer_so_far(job: LocalJob) -> LocalAnswer:
 
 def _answer(job: LocalJob, at: array[int], said: dict[str, Any], failure: Failure | None) -> LocalAnswer:
     stamps = array("q", bytes(16 * len(at)))
-    stamps[::2] = array("q", (one // _SECOND for one in at))
-    stamps[1::2] = array("q", (one % _SECOND for one in at))
+    stamps[::2] = array("q", (one // SECOND for one in at))
+    stamps[1::2] = array("q", (one % SECOND for one in at))
     said |= {"input_tokens": job.input_tokens, "usage": job.usage, "server": dict(job.server)}
     return LocalAnswer(job.number, monotonic_ns(), stamps.tobytes(), at.tobytes(),
                   array("q", range(1, len(at) + 1)).tobytes(), msgspec.json.encode(said), failure)

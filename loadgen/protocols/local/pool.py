@@ -13,7 +13,7 @@ from loadgen.protocols.http.limits import Limits, judge
 from loadgen.protocols.http.pool import Counts
 from loadgen.protocols.link import Link
 from loadgen.protocols.local.messages import Drop, LocalAnswer, LocalRequest, ToSender
-from loadgen.types import Failure, Timeline
+from loadgen.types import SECOND, Failure, Timeline
 
 _GRACE = 0.1  # s for the model's process to tell of the tokens that a request given up has got
 LOST = Failure("model_lost", "the process of the model ended; its last words are in model.log")
@@ -125,7 +125,7 @@ class LocalPool:
         self._done(timeline)
 
     def _arm(self, number: int, waiting: _Waiting, wait: int) -> None:
-        waiting.timer = self._loop.call_later(max(wait, 1_000_000) / 1e9, self._check, number)
+        waiting.timer = self._loop.call_later(max(wait, 1_000_000) / SECOND, self._check, number)
 
     def _check(self, number: int) -> None:
         waiting = self._waiting[number]

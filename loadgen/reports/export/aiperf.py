@@ -16,9 +16,9 @@ from loadgen.reports.export.genai_perf import METRICS, RATES, described, of_succ
 from loadgen.reports.export.shortfall import shortfall
 from loadgen.reports.summary_items import failures
 from loadgen.summary.run_data import RunData
+from loadgen.types import SECOND
 
 _METRICS: Final = {**METRICS, "inter_chunk_latency": "chunk_gap"}
-_SECOND: Final = 1e9
 
 
 def render(results: Sequence[RunData]) -> Iterator[str]:
@@ -29,7 +29,7 @@ def render(results: Sequence[RunData]) -> Iterator[str]:
                             **_totals(result)}
     gaps, _ = of_success(result, "tpot", "e2e")
     if gaps.size:
-        data["output_token_throughput_per_user"] = described(_SECOND / gaps, "tokens/sec/user")
+        data["output_token_throughput_per_user"] = described(SECOND / gaps, "tokens/sec/user")
     data |= {"input_config": dict(report.plan), "was_cancelled": report.verdict.interrupted,
              "error_summary": _errors(report), **_times(report), "loadgen": shortfall(report, _METRICS)}
     yield json.dumps(data, indent=2) + "\n"
@@ -39,7 +39,7 @@ def _totals(result: RunData) -> dict[str, dict[str, Any]]:
     requests = result.report.requests
     lost = requests.get("failed", 0) + requests.get("censored", 0)
     totals = {"request_count": ("requests", requests.get("succeeded", 0)), "error_request_count": ("requests", lost),
-              "benchmark_duration": ("sec", result.report.window.get("length", 0) / _SECOND)}
+              "benchmark_duration": ("sec", result.report.window.get("length", 0) / SECOND)}
     for theirs, ours in (("total_osl", "output_tokens"), ("total_isl", "input_tokens")):
         if ours in result.histograms:
             totals[theirs] = ("tokens", result.histograms[ours].total)
@@ -57,6 +57,6 @@ def _times(report: Report) -> dict[str, str]:
     started = report.provenance.get("started")
     if not started or "start" not in report.window:
         return {}
-    begin = datetime.fromisoformat(started) + timedelta(seconds=report.window["start"] / _SECOND)
-    end = begin + timedelta(seconds=report.window["length"] / _SECOND)
+    begin = datetime.fromisoformat(started) + timedelta(seconds=report.window["start"] / SECOND)
+    end = begin + timedelta(seconds=report.window["length"] / SECOND)
     return {"start_time": begin.isoformat(), "end_time": end.isoformat()}

@@ -10,14 +10,13 @@ from typing import Any, Final
 from loadgen.reports.format import clean
 from loadgen.stats.histogram import Integers
 from loadgen.summary.run_data import OF_A_REQUEST, RequestColumns, RunData
-from loadgen.types import ABSENT, CENSORED, COOLDOWN, MEASURED, WARMUP
+from loadgen.types import ABSENT, CENSORED, COOLDOWN, MEASURED, MS, WARMUP
 
 PHASES: Final = {WARMUP: "warm-up", MEASURED: "measured", COOLDOWN: "cool-down"}
 _COUNTS: Final = ("input_tokens", "output_tokens")
 _TIMES: Final = tuple(name for name in OF_A_REQUEST if name not in _COUNTS)
 _COMMANDS: Final = "=+-@"
 """What a cell begins with that a spreadsheet runs."""
-_MS: Final = 1_000_000
 
 Column = Callable[[RequestColumns], Iterable[Any]]
 
@@ -45,7 +44,7 @@ def _lines(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _ms(values: Integers) -> list[str]:
-    return ["" if value == ABSENT else f"{value / _MS:.6f}" for value in values.tolist()]
+    return ["" if value == ABSENT else f"{value / MS:.6f}" for value in values.tolist()]
 
 
 def _counted(values: Any) -> list[Any]:

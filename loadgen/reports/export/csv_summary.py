@@ -11,11 +11,11 @@ from loadgen.outcomes.report import PERCENTILES, MetricSummary, Report
 from loadgen.reports.export.csv_requests import safe
 from loadgen.reports.verdict_text import headline
 from loadgen.summary.run_data import RunData
+from loadgen.types import MS
 
 HEADING: Final = ("run", "verdict", "name", "unit", "value", "count", "min", "mean", "max",
                   *(f"{label}{end}" for label in PERCENTILES for end in ("", "_low", "_high", "_at_least")))
 _REQUESTS: Final = ("offered", "sent", "succeeded", "failed", "censored")
-_MS: Final = 1e6
 
 
 def render(results: Sequence[RunData]) -> Iterator[str]:
@@ -48,7 +48,7 @@ def _padded(cells: list[Any]) -> list[Any]:
 
 
 def _metric(name: str, metric: MetricSummary) -> list[Any]:
-    scale = _MS if metric.unit == "ns" else 1.0
+    scale = MS if metric.unit == "ns" else 1.0
 
     def written(value: float | None) -> Any:
         return "" if value is None else value / scale

@@ -18,7 +18,7 @@ from loadgen.reports.export.moments import deviation
 from loadgen.reports.export.shortfall import shortfall
 from loadgen.stats.histogram import Histogram, Integers, rank
 from loadgen.summary.run_data import RunData
-from loadgen.types import MEASURED
+from loadgen.types import MEASURED, MS, SECOND
 
 METRICS: Final = {"time_to_first_token": "ttft", "inter_token_latency": "tpot", "request_latency": "e2e",
                   "output_sequence_length": "output_tokens", "input_sequence_length": "input_tokens"}
@@ -26,8 +26,6 @@ METRICS: Final = {"time_to_first_token": "ttft", "inter_token_latency": "tpot", 
 RATES: Final = {"request_throughput": ("completed", "requests/sec"),
                 "output_token_throughput": ("output_tokens", "tokens/sec")}
 _PERCENTILES: Final = (1, 5, 10, 25, 50, 75, 90, 95, 99)
-_SECOND: Final = 1e9
-_MS: Final = 1e6
 
 
 def render(results: Sequence[RunData]) -> Iterator[str]:
@@ -38,7 +36,7 @@ def render(results: Sequence[RunData]) -> Iterator[str]:
             "request_count": {"unit": "count", "avg": report.requests.get("succeeded", 0)}}
     tokens, spans = of_success(result, "output_tokens", "e2e")
     if tokens.size:
-        data["output_token_throughput_per_request"] = described(tokens * _SECOND / spans, "tokens/sec")
+        data["output_token_throughput_per_request"] = described(tokens * SECOND / spans, "tokens/sec")
     data |= {"input_config": dict(report.plan), "loadgen": shortfall(report, METRICS)}
     yield json.dumps(data, indent=2) + "\n"
 
@@ -75,7 +73,7 @@ def described(values: npt.NDArray[np.float64], unit: str) -> dict[str, Any]:
 
 
 def _described(histogram: Histogram, unit: str) -> dict[str, Any]:
-    scale = _MS if unit == "ns" else 1.0
+    scale = MS if unit == "ns" else 1.0
     percentiles = {f"p{p}": histogram.percentile(p / 100) / scale for p in _PERCENTILES}
     return {"unit": "ms" if unit == "ns" else "tokens", "avg": histogram.mean / scale, **percentiles,
             "min": histogram.min / scale, "max": histogram.max / scale, "std": deviation(histogram) / scale}

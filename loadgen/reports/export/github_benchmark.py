@@ -14,6 +14,7 @@ from loadgen.outcomes.report import MetricSummary, Report
 from loadgen.reports.format import clean
 from loadgen.reports.verdict_text import headline
 from loadgen.summary.run_data import RunData
+from loadgen.types import MS
 
 SMALLER: Final = "smaller.json"
 BIGGER: Final = "bigger.json"
@@ -21,7 +22,6 @@ _METRICS: Final = ("ttft", "ttft_scheduled", "ttfo", "itl", "tpot", "e2e", "e2e_
 _PERCENTILES: Final = ("p50", "p90", "p99")
 _RATES: Final = {"completed": ("throughput", "requests/s"), "output_tokens": ("output throughput", "tokens/s"),
                  "input_tokens": ("input throughput", "tokens/s"), "goodput": ("goodput", "requests/s")}
-_MS: Final = 1e6
 
 
 def render(results: Sequence[RunData]) -> dict[str, str]:
@@ -56,12 +56,12 @@ def _latencies(report: Report) -> Iterator[dict[str, Any]]:
 
 def _percentile(report: Report, name: str, metric: MetricSummary, label: str) -> dict[str, Any]:
     value = metric.percentiles[label]
-    entry: dict[str, Any] = {"name": f"{name} {label}", "unit": "ms", "value": value / _MS}
+    entry: dict[str, Any] = {"name": f"{name} {label}", "unit": "ms", "value": value / MS}
     low, high = metric.interval.get(label, (None, None))
     said = [f"n = {metric.count}"]
     if low is not None and high is not None:
-        entry["range"] = f"± {max(high - value, value - low) / _MS:.6g}"
-        said.append(f"95 % interval {low / _MS:.6g} to {high / _MS:.6g} ms")
+        entry["range"] = f"± {max(high - value, value - low) / MS:.6g}"
+        said.append(f"95 % interval {low / MS:.6g} to {high / MS:.6g} ms")
     return {**entry, "extra": _said(report, *said)}
 
 

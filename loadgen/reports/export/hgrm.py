@@ -17,11 +17,11 @@ import numpy as np
 from loadgen.reports.export.moments import deviation
 from loadgen.stats.histogram import HIGHEST, Histogram, Integers, highest_in
 from loadgen.summary.run_data import RunData
+from loadgen.types import MS
 
 _TICKS: Final = 5  # lines for each halving of the distance to 100 %
 _SUB_BUCKETS: Final = 2048
 _BUCKETS: Final = 1 + math.ceil(math.log2((HIGHEST + 1) / _SUB_BUCKETS))
-_MS: Final = 1e6
 _UNSAFE: Final = re.compile(r"[^\w.-]")
 
 
@@ -29,7 +29,7 @@ def render(results: Sequence[RunData]) -> dict[str, str]:
     """Write a file for each metric of each run, named after it; times in ms."""
     several = len(results) > 1
     return {_UNSAFE.sub("_", f"{result.name + '-' if several else ''}{name}.hgrm"):
-            distribution(histogram, _MS if result.report.metrics[name].unit == "ns" else 1.0)
+            distribution(histogram, MS if result.report.metrics[name].unit == "ns" else 1.0)
             for result in results for name, histogram in result.histograms.items()}
 
 

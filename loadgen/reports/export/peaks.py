@@ -8,9 +8,7 @@ import numpy as np
 
 from loadgen.stats.histogram import Integers
 from loadgen.summary.run_data import RunData
-from loadgen.types import ABSENT, MEASURED
-
-_SECOND = 1_000_000_000
+from loadgen.types import ABSENT, MEASURED, SECOND
 
 
 def peaks(result: RunData) -> tuple[int, int]:
@@ -22,12 +20,12 @@ def peaks(result: RunData) -> tuple[int, int]:
     """
     spans = [(int(sent.min()), int(last.max())) for _, sent, last in _successes(result) if sent.size]
     start, end = min((span[0] for span in spans), default=0), max((span[1] for span in spans), default=0)
-    seconds = (end - start) // _SECOND + 2
+    seconds = (end - start) // SECOND + 2
     chunks, changes = np.zeros(seconds, np.int64), np.zeros(seconds, np.int64)
     for instants, sent, last in _successes(result):
-        np.add.at(chunks, np.maximum(instants - start, 0) // _SECOND, 1)
-        np.add.at(changes, (sent - start) // _SECOND, 1)
-        np.add.at(changes, (last - start) // _SECOND + 1, -1)
+        np.add.at(chunks, np.maximum(instants - start, 0) // SECOND, 1)
+        np.add.at(changes, (sent - start) // SECOND, 1)
+        np.add.at(changes, (last - start) // SECOND + 1, -1)
     return int(chunks.max()), int(np.cumsum(changes).max())
 
 

@@ -11,12 +11,11 @@ import numpy as np
 from loadgen.reports.summary_items import of
 from loadgen.stats.histogram import Histogram, Integers, bucket_of, highest_in
 from loadgen.summary.run_data import RunData
-from loadgen.types import CENSORED, FAILURES
+from loadgen.types import CENSORED, FAILURES, SECOND
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 PHASES: Final = ("warmup", "measured", "cooldown")
 """Values of the label `phase`."""
-_SECOND: Final = 1_000_000_000
 _PREFERRED: Final = (100, 112, 125, 140, 160, 180, 200, 224, 250, 280, 315, 355, 400, 450, 500, 560, 630, 710, 800, 900)
 """Twenty buckets a decade (R20): what is interpolated in a bucket is off by its width at most, a seventh."""
 
@@ -47,7 +46,7 @@ class Family:
 
 def _seconds(value: int) -> str:
     """Write ns as a decimal number of seconds, exactly."""
-    return f"{value // _SECOND}.{value % _SECOND:09d}".rstrip("0")
+    return f"{value // SECOND}.{value % SECOND:09d}".rstrip("0")
 
 
 _SHORT: Final = Edges.between(10_000, 6)  # 10 us to 10 s
@@ -170,5 +169,5 @@ def _histogram(family: Family, histogram: Histogram) -> Iterator[str]:
     for label, count in zip(family.edges.labels, below[places].tolist(), strict=True):
         yield f'{name}_bucket{{le="{label}"}} {count}'
     yield f'{name}_bucket{{le="+Inf"}} {histogram.count}'
-    yield f"{name}_sum {histogram.total / _SECOND!r}"
+    yield f"{name}_sum {histogram.total / SECOND!r}"
     yield f"{name}_count {histogram.count}"

@@ -18,12 +18,11 @@ from loadgen.reports.export.shortfall import shortfall
 from loadgen.reports.summary_items import of
 from loadgen.stats.histogram import Histogram
 from loadgen.summary.run_data import RunData
+from loadgen.types import MS, SECOND
 
 METRICS: Final = {"ttft": "ttft", "tpot": "tpot", "itl": "chunk_gap", "e2el": "e2e"}
 """Their names of metrics, and ours of the same meaning."""
 _PERCENTILES: Final = {"p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
-_SECOND: Final = 1e9
-_MS: Final = 1e6
 
 
 def render(results: Sequence[RunData]) -> Iterator[str]:
@@ -37,7 +36,7 @@ def summary(result: RunData) -> dict[str, Any]:
     report, histograms = result.report, result.histograms
     chunks, active = peaks(result)
     data = {
-        **_setup(report), "duration": report.window.get("length", 0) / _SECOND, **_counts(report, histograms),
+        **_setup(report), "duration": report.window.get("length", 0) / SECOND, **_counts(report, histograms),
         "max_output_tokens_per_s": float(chunks), "max_concurrent_requests": active, "rtfx": 0.0}
     for theirs, ours in METRICS.items():
         data |= _statistics(theirs, histograms.get(ours))
@@ -75,4 +74,4 @@ def _statistics(name: str, histogram: Histogram | None) -> dict[str, float | Non
     values: dict[str, float] = {"mean": histogram.mean, "median": histogram.percentile(0.5),
                                 "std": deviation(histogram)}
     values |= {label: histogram.percentile(share) for label, share in _PERCENTILES.items()}
-    return {f"{label}_{name}_ms": value / _MS for label, value in values.items()}
+    return {f"{label}_{name}_ms": value / MS for label, value in values.items()}

@@ -16,10 +16,9 @@ import numpy.typing as npt
 
 from loadgen.reports.export.vllm_bench import summary
 from loadgen.summary.run_data import RequestColumns, RunData
-from loadgen.types import ABSENT, MEASURED
+from loadgen.types import ABSENT, MEASURED, SECOND
 
 Mask = npt.NDArray[np.bool_]
-_SECOND: Final = 1e9
 
 
 def render(results: Sequence[RunData]) -> Iterator[str]:
@@ -52,14 +51,14 @@ def _seconds(name: str) -> Callable[[RequestColumns], list[float]]:
     """0.0 stands for what a request does not have, as there."""
     def column(requests: RequestColumns) -> list[float]:
         values = np.where(requests.batch.good, np.maximum(requests.metrics[name], 0), 0)[_measured(requests)]
-        return list((values / _SECOND).tolist())
+        return list((values / SECOND).tolist())
     return column
 
 
 def _gaps(requests: RequestColumns) -> list[list[float]]:
     """The gaps between the chunks of each request, none of a failed one."""
     good = requests.batch.good
-    return [list((np.diff(requests.chunk_at[row]) / _SECOND).tolist()) if good[row] else []
+    return [list((np.diff(requests.chunk_at[row]) / SECOND).tolist()) if good[row] else []
             for row in np.flatnonzero(_measured(requests)).tolist()]
 
 
@@ -77,7 +76,7 @@ def _output_lengths(requests: RequestColumns) -> list[int]:
 def _starts(requests: RequestColumns) -> list[float]:
     """Seconds since the start of the schedule; of what was never sent, when it was due."""
     batch = requests.batch
-    return list((np.where(batch.sent == ABSENT, batch.due, batch.sent)[_measured(requests)] / _SECOND).tolist())
+    return list((np.where(batch.sent == ABSENT, batch.due, batch.sent)[_measured(requests)] / SECOND).tolist())
 
 
 def _errors(requests: RequestColumns) -> list[str]:

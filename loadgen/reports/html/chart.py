@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from loadgen.figures import Axis
 from loadgen.reports.format import clean
-from loadgen.types import ABSENT
+from loadgen.types import ABSENT, SECOND
 
 Numbers = Sequence[float] | npt.NDArray[Any]
 Trace = dict[str, Any]
@@ -105,13 +105,13 @@ def titled(text: str, **changes: Any) -> dict[str, Any]:
 
 def time_axis(axis: Axis) -> dict[str, Any]:
     """Return the axis of seconds since the start of the schedule, over the whole run."""
-    first, last = float(axis.edges[0]) / 1e9, float(axis.edges[-1]) / 1e9
+    first, last = float(axis.edges[0]) / SECOND, float(axis.edges[-1]) / SECOND
     return titled("seconds since the start", range=[short(min(0.0, first)), short(last)], hoverformat=".4~r")
 
 
 def middles(axis: Axis) -> list[float]:
     """Return the middle of each bin of an axis in seconds."""
-    return [short(float(edge) / 1e9) for edge in axis.edges[:-1] + axis.width // 2]
+    return [short(float(edge) / SECOND) for edge in axis.edges[:-1] + axis.width // 2]
 
 
 def log_axis(unit: Unit, lowest: float, highest: float) -> dict[str, Any]:
@@ -137,8 +137,8 @@ def _decade_ticks(low: float, high: float) -> list[float]:
 
 def beside_the_window(axis: Axis, window: tuple[int, int]) -> dict[str, Any]:
     """Return shapes that grey out what was not measured: warm-up and cool-down."""
-    ends = float(axis.edges[0]) / 1e9, float(axis.edges[-1]) / 1e9
-    begin, end = (instant / 1e9 for instant in window)
+    ends = float(axis.edges[0]) / SECOND, float(axis.edges[-1]) / SECOND
+    begin, end = (instant / SECOND for instant in window)
     parts = [(low, high) for low, high in ((ends[0], begin), (end, ends[1])) if high > low]
     shapes = [{"type": "rect", "xref": "x", "yref": "paper", "x0": low, "x1": high, "y0": 0, "y1": 1, "layer": "below",
                "line": {"width": 0}, "fillcolor": faint(GREY, 0.16)} for low, high in parts]

@@ -30,7 +30,7 @@ from loadgen.reports.html.chart import (
     time_axis,
     titled,
 )
-from loadgen.types import ABSENT
+from loadgen.types import ABSENT, SECOND
 
 
 def flow_charts(figures: Figures) -> Iterator[Chart]:
@@ -56,7 +56,8 @@ def _failures(figures: Figures) -> Chart:
     flow = figures.flow
     bars: list[Trace] = [
         {"type": "bar", "name": label(kind), "x": middles(flow.axis), "y": counts.tolist(),
-         "width": flow.axis.width / 1e9, "marker": {"color": COLOURS[(place + 4) % len(COLOURS)], "line": {"width": 0}}}
+         "width": flow.axis.width / SECOND,
+         "marker": {"color": COLOURS[(place + 4) % len(COLOURS)], "line": {"width": 0}}}
         for place, (kind, counts) in enumerate(flow.failures.items())]
     total = sum(int(counts.sum()) for counts in flow.failures.values())
     chart = _over_time("Failures by class", f"{count(total)} in all, of all phases, by when they ended.", figures, bars,
@@ -81,7 +82,7 @@ def band_chart(figures: Figures, band: Band, title: str, when: str) -> Chart:
     unit = Unit.of(band.p99[used])
     p50, p99 = (unit.scale(values[used]) for values in (band.p50, band.p99))
     few = int(np.median(band.count[used]))
-    note = f"p50 and p99 of each {band.axis.width / 1e9:g} s, {when}"
+    note = f"p50 and p99 of each {band.axis.width / SECOND:g} s, {when}"
     note += f"; about {count(few)} values in each, so p99 is nearly the largest." if few < 100 else "."
     traces = [area(x, p50, p99, BLUE), line("p99", x, p99, ORANGE), line("p50", x, p50, BLUE)]
     if len(x) == 1:
@@ -117,4 +118,4 @@ def _over_time(title: str, note: str, figures: Figures, traces: list[Trace], uni
 
 
 def _a_second(flow: Flow, counts: Numbers) -> list[float]:
-    return [short(value * 1e9 / flow.axis.width) for value in np.asarray(counts).tolist()]
+    return [short(value * SECOND / flow.axis.width) for value in np.asarray(counts).tolist()]

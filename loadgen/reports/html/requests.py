@@ -26,7 +26,7 @@ from loadgen.reports.html.chart import (
     titled,
 )
 from loadgen.stats.histogram import Integers
-from loadgen.types import ABSENT
+from loadgen.types import ABSENT, SECOND
 
 Piece = tuple[int, int]
 
@@ -86,7 +86,7 @@ def _segments(name: str, colour: str, find: Callable[[Span], list[Piece]], spans
     y: list[Any] = []
     for place, (span, start) in enumerate(zip(spans, starts, strict=True)):
         for begin, end in find(span):
-            x += [round((begin - start) / 1e9, 4), round((end - start) / 1e9, 4), None]
+            x += [round((begin - start) / SECOND, 4), round((end - start) / SECOND, 4), None]
             y += [place, place, None]
     if not x:
         return None
@@ -104,7 +104,7 @@ def _hover(spans: tuple[Span, ...], starts: list[int]) -> Trace:
             parts.append(f"first token after {duration(span.first - span.sent)}, {count(span.tokens)} tokens")
         parts.append(f"{'failed' if span.failure else 'ended'} after {duration(span.length)}")
         texts.append("<br>".join([*parts, *([label(span.failure)] if span.failure else [])]))
-    ends = [round((span.end - start) / 1e9, 4) for span, start in zip(spans, starts, strict=True)]
+    ends = [round((span.end - start) / SECOND, 4) for span, start in zip(spans, starts, strict=True)]
     return {"type": "scatter", "mode": "markers", "x": ends, "y": list(range(len(spans))), "text": texts,
             "marker": {"opacity": 0, "size": 8}, "hovertemplate": "%{text}<extra></extra>", "showlegend": False}
 
@@ -133,7 +133,7 @@ def heat_map(figures: Figures) -> Iterator[Chart]:
     if found is None:
         return
     unit = Unit.of(found.edges)
-    cells = heat([edge / 1e9 for edge in found.axis.edges.tolist()], found.edges, unit, found.counts, "tokens")
+    cells = heat([edge / SECOND for edge in found.axis.edges.tolist()], found.edges, unit, found.counts, "tokens")
     note = "How many token gaps of each length there were, and when."
     if found.edges[0] <= LOWEST:
         note += f" The lowest row holds all below {duration(LOWEST)}: tokens that came together."

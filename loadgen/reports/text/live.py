@@ -12,13 +12,12 @@ from rich.text import Text
 
 from loadgen.reports.format import clean, count, duration, rate
 from loadgen.reports.text.layout import cut, row
-from loadgen.types import ABSENT, Progress
+from loadgen.types import ABSENT, SECOND, Progress
 
 REDRAW: Final = 250_000_000
 """ns between two pictures of the screen; more often is unreadable, and takes time from the capture."""
 PLAIN: Final = 5_000_000_000
 """ns between two plain lines."""
-_SECOND: Final = 1_000_000_000
 _WIDEST: Final = 100
 _ONE_LINE: Final = 10**6
 _DIGITS: Final = re.compile(r"\d")
@@ -166,7 +165,7 @@ def _left(progress: Progress) -> str:
     remaining = progress.planned - progress.offered
     if remaining <= 0 or progress.offered_rate <= 0:
         return ""
-    return f", {_clock(round(remaining / progress.offered_rate * _SECOND))} left"
+    return f", {_clock(round(remaining / progress.offered_rate * SECOND))} left"
 
 
 def _offered(progress: Progress) -> list[str]:
@@ -200,7 +199,7 @@ def _or_dash(ns: int) -> str:
 
 def _clock(ns: int) -> str:
     """Write whole seconds as "42 s", "3:05" or "1:02:03"."""
-    seconds = max(0, ns) // _SECOND
+    seconds = max(0, ns) // SECOND
     if seconds < 100:
         return f"{seconds} s"
     minutes, seconds = divmod(seconds, 60)

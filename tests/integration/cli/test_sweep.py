@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 from loadgen.cli import ab, main, sweep
-from loadgen.plan import SECOND
 from loadgen.sweep import files
 from loadgen.sweep.spec import Spec
-from loadgen.types import UsageError
+from loadgen.types import SECOND, UsageError
 
 SEARCH = ("--url", "http://host:8000", "--find", "max-rate", "--slo", "ttft.p99<500ms", "--duration", "10s")
 GRID = ("--url", "http://host:8000", "--rate", "1,2", "--duration", "10s", "--slo", "ttft.p99<500ms")

@@ -13,8 +13,8 @@ from loadgen.backends import aisbench, registry
 from loadgen.config import models_file
 from loadgen.config.models_file import ModelEntry
 from loadgen.mock.process import MockProcess
-from loadgen.plan import SECOND, Load, Plan
-from loadgen.types import Output, Request, UsageError
+from loadgen.plan import Load, Plan
+from loadgen.types import SECOND, Output, Request, UsageError
 from support.replay import answer, stream
 from support.runs import loadgen
 

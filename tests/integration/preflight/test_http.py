@@ -7,9 +7,9 @@ import socket
 import pytest
 
 from loadgen.backends.openai import OpenAI
-from loadgen.plan import SECOND, Duration, Plan, Target
+from loadgen.plan import Duration, Plan, Target
 from loadgen.preflight.http import discover_model, wait_ready
-from loadgen.types import UsageError
+from loadgen.types import SECOND, UsageError
 from support.loopback import read_request, serve
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"

@@ -34,7 +34,7 @@ class CantRunError(Exception):
 
 @dataclass(frozen=True)
 class TritonServer:
-    """A running server; addresses have no scheme, as users of TritonServer write them."""
+    """A running server; addresses have no scheme, as users of Triton write them."""
 
     grpc: str
     http: str

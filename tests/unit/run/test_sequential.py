@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from loadgen.plan import SECOND, Duration, Load
+from loadgen.plan import Duration, Load
 from loadgen.recorder.batch import Batch
 from loadgen.recorder.looks import cut, intervals, looks_of, recorded
 from loadgen.run.phases import Phases
@@ -19,7 +19,7 @@ from loadgen.run.setup import make_schedule
 from loadgen.schedule import look_counts, plan_offsets
 from loadgen.stats.estimation import look_confidence, order_statistic_ranks
 from loadgen.stats.histogram import Histogram
-from loadgen.types import COOLDOWN, MEASURED, WARMUP, Window
+from loadgen.types import COOLDOWN, MEASURED, SECOND, WARMUP, Window
 from support.made_runs import MS, S, plan_of, run_of
 from support.stored_runs import as_rows
 

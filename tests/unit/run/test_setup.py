@@ -10,10 +10,10 @@ import pytest
 
 from loadgen import workload
 from loadgen.backends.openai import OpenAI
-from loadgen.plan import SECOND, Duration, Load, Plan, Workload
+from loadgen.plan import Duration, Load, Plan, Workload
 from loadgen.protocols.http.address import Address
 from loadgen.run import setup
-from loadgen.types import ABSENT, Request, UsageError, Window
+from loadgen.types import ABSENT, SECOND, Request, UsageError, Window
 
 ADDRESS = Address(socket.AF_INET, ("127.0.0.1", 1), "127.0.0.1:1")
 

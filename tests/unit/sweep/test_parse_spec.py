@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from loadgen.capacity import Sweep
-from loadgen.plan import SECOND, Criteria, Duration, Load, Plan, Target
+from loadgen.plan import Criteria, Duration, Load, Plan, Target
 from loadgen.sweep.cells import name_of, seed_of, wanted
 from loadgen.sweep.parse_spec import spec_of
 from loadgen.sweep.spec import Spec, differences, read
-from loadgen.types import UsageError
+from loadgen.types import SECOND, UsageError
 
 PLAN = Plan(target=Target(url=("http://host:8000",)), load=Load(duration=Duration(10 * SECOND)),
             judgement=Criteria(slo=("ttft.p99<500ms",)))

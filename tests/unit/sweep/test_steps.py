@@ -8,10 +8,11 @@ import pytest
 
 from loadgen.capacity import FAILS, PASSES, UNJUDGED, SearchResult, SweepCell
 from loadgen.capacity.trial import CLIENT, SETUP, SHORT, Seen
-from loadgen.plan import SECOND, Duration, Load, Plan, Target
+from loadgen.plan import Duration, Load, Plan, Target
 from loadgen.sweep.parse_spec import spec_of
 from loadgen.sweep.spec import Spec
 from loadgen.sweep.steps import BASELINE, steps
+from loadgen.types import SECOND
 from support.report_samples import metric
 from support.sweep_samples import cell
 

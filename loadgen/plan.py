@@ -129,6 +129,7 @@ class OutputOptions:
 
     dir: str = ""  # "": runs/<time>-<backend>-<rate>
     outputs: bool = False  # write outputs.jsonl
+    page: bool = True  # write report.html
     metrics_port: int = 0  # serve Prometheus metrics while the run goes on; 0: don't
     metrics_host: str = "127.0.0.1"
 

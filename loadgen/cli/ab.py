@@ -15,7 +15,7 @@ from loadgen.cli.apart import RunJob, execute_apart
 from loadgen.cli.compare import add_arguments, question_of, show
 from loadgen.cli.flags import add_flags
 from loadgen.cli.plans import plan_from, until_precise
-from loadgen.plan import Plan
+from loadgen.plan import OutputOptions, Plan
 from loadgen.run.subprocess import INTERRUPTED
 from loadgen.types import SECOND, UsageError
 from loadgen.units import parse_count, parse_duration
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
               file=sys.stderr)
     jobs = list(turns(plan, out, args.base, args.new, args.runs, args.quiet))
     made, code = _make(jobs, args.pause)
-    return _compare(made, code, question, args.format, out)
+    return _compare(made, code, question, args.format, plan.out)
 
 
 def plan_of(args: argparse.Namespace) -> tuple[Plan, Path]:
@@ -87,7 +87,7 @@ def plan_of(args: argparse.Namespace) -> tuple[Plan, Path]:
     out = Path(plan.out.dir or f"runs/{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}-ab")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"the output directory {out} exists and is not empty: write another --out, or remove it")
-    return plan, out
+    return replace(plan, out=replace(plan.out, dir=str(out))), out
 
 
 def turns(plan: Plan, out: Path, base: Sequence[str], new: Sequence[str], runs: int, quiet: bool) -> Iterator[Turn]:
@@ -126,7 +126,7 @@ def _make(jobs: Sequence[Turn], pause: int) -> tuple[list[Turn], int]:
     return made, 0
 
 
-def _compare(made: Sequence[Turn], code: int, question: Question, form: str, out: Path) -> int:
+def _compare(made: Sequence[Turn], code: int, question: Question, form: str, out: OutputOptions) -> int:
     from loadgen.compare import compare
     from loadgen.compare.load import read_blocks, read_sides
 
@@ -142,5 +142,5 @@ def _compare(made: Sequence[Turn], code: int, question: Question, form: str, out
         pairs = f"{len(whole) // 2} whole pair{'s' if len(whole) > 2 else ''}"
         note = f"{why} after {len(made)} runs: the comparison is of {pairs}"
         comparison = replace(comparison, notes=(note, *comparison.notes))
-    show(comparison, form, str(out))
+    show(comparison, form, out.dir, out.page)
     return 3 if code == 2 else comparison.exit_code

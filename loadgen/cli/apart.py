@@ -1,4 +1,4 @@
-"""The runs of `loadgen ab` and of `--models`: one after the other, each in a process of its own."""
+"""Makes a run and shows it, in this process; for `loadgen ab` and `--models` in a process of its own."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ def execute(job: RunJob) -> int:
 
     report, directory = execute(job.plan, choose(sys.stderr, quiet=job.quiet))
     if job.table:
-        show(report, directory, as_json=job.json, quiet=job.quiet, coming=PAGE)
-        add_page(report, directory)
+        page = job.plan.out.page
+        show(report, directory, as_json=job.json, quiet=job.quiet, coming=PAGE if page else "")
+        if page:
+            add_page(report, directory)
     return report.verdict.exit_code
 
 

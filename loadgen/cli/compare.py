@@ -122,14 +122,14 @@ def place_of(out: str | None) -> Path | None:
     return place
 
 
-def show(comparison: Comparison, form: str, out: Path | str | None) -> None:
+def show(comparison: Comparison, form: str, out: Path | str | None, page: bool = True) -> None:
     """Print a comparison in the form that was asked for, then write its files if there is a directory for them."""
-    print_it(comparison, form, out)
+    print_it(comparison, form, out, page)
     if out:
-        add_files(comparison, Path(out))
+        add_files(comparison, Path(out), page)
 
 
-def print_it(comparison: Comparison, form: str, out: Path | str | None) -> None:
+def print_it(comparison: Comparison, form: str, out: Path | str | None, page: bool = True) -> None:
     """Print a comparison, with the names of the files that it has in a directory."""
     from loadgen.cli.show import width_of
     from loadgen.reports.export import compare_markdown
@@ -140,21 +140,23 @@ def print_it(comparison: Comparison, form: str, out: Path | str | None) -> None:
     elif form == "markdown":
         print(compare_markdown.render(comparison), end="")
     else:
-        files = f"{out}/  {COMPARISON}  {PAGE}" if out else ""
+        files = "  ".join([f"{out}/", COMPARISON, *([PAGE] if page else [])]) if out else ""
         compare_text.write(comparison, sys.stdout, width_of(sys.stdout), files)
     sys.stdout.flush()
 
 
-def add_files(comparison: Comparison, directory: Path) -> None:
+def add_files(comparison: Comparison, directory: Path, page: bool = True) -> None:
     """Write the files of a comparison, all of them from the Comparison alone; warn if that can't be done."""
     from loadgen.cli.files import write_whole
     from loadgen.cli.page import add_file
 
-    def page() -> None:
+    def write_page() -> None:
         from loadgen.reports.html.compared import comparison_page
 
         write_whole(directory / PAGE, comparison_page(comparison), instead="")
 
     text = json.dumps(comparison.to_json(), indent=2) + "\n"
-    if add_file(COMPARISON, lambda: write_whole(directory / COMPARISON, text, instead=""), "Compare the runs again"):
-        add_file(PAGE, page, f"Make it later with: loadgen report {directory}")
+    written = add_file(COMPARISON, lambda: write_whole(directory / COMPARISON, text, instead=""),
+                       "Compare the runs again")
+    if written and page:
+        add_file(PAGE, write_page, f"Make it later with: loadgen report {directory}")

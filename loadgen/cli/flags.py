@@ -170,6 +170,7 @@ FLAGS: Final = (
 
     Flag("--out", "out.dir", "DIR", "directory of results (runs/<time>-<backend>-<rate>)"),
     Flag("--outputs", "out.outputs", "", "write the generated text to outputs.jsonl", read=None),
+    Flag("--page", "out.page", "", "write the page report.html (yes)", read=None),
     Flag("--metrics-port", "out.metrics_port", "PORT", "serve Prometheus metrics while the run goes on (0: don't)",
          _whole),
     Flag("--metrics-host", "out.metrics_host", "ADDRESS", "local address to serve them on (127.0.0.1)"),

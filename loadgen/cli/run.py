@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from loadgen.cli.flags import add_flags
@@ -68,16 +67,9 @@ def run(args: argparse.Namespace) -> int:
 
         return run(args)
     plan = plan_of(args)
-    from loadgen.cli.page import add_page
-    from loadgen.cli.show import show
-    from loadgen.outcomes.report import PAGE
-    from loadgen.reports.text.live import choose
-    from loadgen.run.execute import execute
+    from loadgen.cli.apart import RunJob, execute
 
-    report, directory = execute(plan, choose(sys.stderr, quiet=args.quiet))
-    show(report, directory, as_json=args.json, quiet=args.quiet, coming=PAGE)
-    add_page(report, directory)
-    return report.verdict.exit_code
+    return execute(RunJob("", plan, json=args.json, quiet=args.quiet))
 
 
 def _repeat(args: argparse.Namespace) -> int:

@@ -134,7 +134,7 @@ def _resumed(args: argparse.Namespace) -> Spec:
 
     settings = _settings(args)
     others = [_flag(name) for name, value in vars(args).items()
-              if name not in (*_OF_ANY, *_SECRETS, *AFTERWARDS) and (name, value) != ("plan", None)]
+              if name not in (*_OF_ANY, *_FREE, *AFTERWARDS) and (name, value) != ("plan", None)]
     if others:
         raise UsageError("--resume takes the flags of the sweep that is there: leave the others out "
                          f"({', '.join(others)}), or give the whole command again with --out {args.resume}")
@@ -148,8 +148,8 @@ def _resumed(args: argparse.Namespace) -> Spec:
 
 
 _OF_ANY: Final = ("command", "run", "resume", "json", "markdown", "quiet")
-_SECRETS: Final = ("target.api_key", "target.headers")
-"""Plan values that sweep.json holds masked: they may be given again."""
+_FREE: Final = ("target.api_key", "target.headers", "out.page")
+"""Plan values that may be given again: sweep.json holds secrets masked, and a page changes no run."""
 
 
 def _flag(name: str) -> str:

@@ -31,13 +31,16 @@ def sweep(args: argparse.Namespace, spec: Spec, directory: str) -> int:
     gated = bool(spec.plan.judgement.slo) or spec.goal == "knee"
     campaign = SweepRunner(spec, place, _events(args.quiet, gated), args.quiet)
     found = campaign.run(steps)
-    show(found, place, as_json=args.json, markdown=getattr(args, "markdown", False), quiet=args.quiet)
-    add_file(PAGE, lambda: write_whole(place / PAGE, sweep_page(found), instead=""),
-             f"Make it later with: loadgen report {place}")
+    show(found, place, as_json=args.json, markdown=getattr(args, "markdown", False), quiet=args.quiet,
+         page=spec.plan.out.page)
+    if spec.plan.out.page:
+        add_file(PAGE, lambda: write_whole(place / PAGE, sweep_page(found), instead=""),
+                 f"Make it later with: loadgen report {place}")
     return found.exit_code
 
 
-def show(found: Sweep, directory: Path, *, as_json: bool, markdown: bool = False, quiet: bool = False) -> None:
+def show(found: Sweep, directory: Path, *, as_json: bool, markdown: bool = False, quiet: bool = False,
+         page: bool = True) -> None:
     """Print a sweep: on stdout as text or markdown, or sweep.json there and the text on stderr unless `quiet`."""
     if as_json:
         print(json.dumps(found.to_json(), indent=1))
@@ -48,7 +51,7 @@ def show(found: Sweep, directory: Path, *, as_json: bool, markdown: bool = False
     if markdown:
         print(sweep_markdown.render(found), end="", file=stream)
     else:
-        files = f"{directory}/  sweep.json  {PAGE}  and a directory for each cell"
+        files = f"{directory}/  sweep.json  {f'{PAGE}  ' if page else ''}and a directory for each cell"
         sweep_text.write(found, stream, width_of(stream), files)
     stream.flush()
 

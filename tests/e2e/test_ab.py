@@ -19,7 +19,7 @@ from support.runs import LIMIT, Run, loadgen, wait_for
 
 BOTH = ("--base", "http://a:1", "--new", "http://b:2", "--rate", "5", "--duration", "9s")
 LOAD = ("--rate", "50", "--input-tokens", "20", "--output-tokens", "8", "--warmup", "0s", "--no-cooldown", "--no-probe",
-        "--pause", "0s", "--quiet")
+        "--pause", "0s", "--no-page", "--quiet")
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,8 @@ def test_pairs_are_run_in_turn_and_compared(servers: tuple[str, str], tmp_path: 
     out = tmp_path / "ab"
     done = loadgen(command(*servers, out, "--runs", "2", "--requests", "30", "--fail-on", "itl.p50>3%", "--lax"), out)
     assert done.code == 3
+    assert "comparison.json" in done.out and "report.html" not in done.out + done.err
+    assert not list(out.rglob("report.html"))
     assert "CAN'T TELL   1 of 1 gates undecided: 2 more runs a side" in done.out
     assert order(done.err) == ["base-1", "new-1", "new-2", "base-2"]
     cell = comparison_of(out).cells[0]
@@ -104,7 +106,7 @@ def rows_written(path: Path) -> int:
 
 def test_ctrl_c_compares_the_whole_pairs_that_there_are(servers: tuple[str, str], tmp_path: Path) -> None:
     out = tmp_path / "ab"
-    with going(command(*servers, out, "--runs", "3", "--duration", "2s")) as process:
+    with going(command(*servers, out, "--runs", "3", "--duration", "2s", "--page")) as process:
         wait_for(lambda: rows_written(out / "new-2" / "requests.arrows") > 10_000)
         process.send_signal(signal.SIGINT)  # to the program alone, which ends the run
         said = process.communicate(timeout=LIMIT)
@@ -112,6 +114,7 @@ def test_ctrl_c_compares_the_whole_pairs_that_there_are(servers: tuple[str, str]
     assert done.code == 130
     assert order(done.err) == ["base-1", "new-1", "new-2"]
     assert "INTERRUPTED" in done.out
+    assert "report.html" in done.out and [path.parent for path in out.rglob("report.html")] == [out]
     assert "interrupted after 2 runs: the comparison is of 1 whole pair" in done.out
     cell = comparison_of(out).cells[0]
     assert ([run.dir for run in cell.base.runs], [run.dir for run in cell.new.runs]) == (

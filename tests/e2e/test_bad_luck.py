@@ -47,7 +47,7 @@ def mock() -> Iterator[MockProcess]:
 
 
 def test_ctrl_c_once_drains_and_still_reports(mock: MockProcess, tmp_path: Path) -> None:
-    with going(mock.url, tmp_path / "run", *LONG) as process:
+    with going(mock.url, tmp_path / "run", *LONG, "--page") as process:
         wait_for(lambda: rows_written(tmp_path / "run") > 20_000)
         process.send_signal(signal.SIGINT)
         result = finished(process, tmp_path / "run")

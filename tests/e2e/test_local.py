@@ -117,7 +117,7 @@ def models(tmp_path: Path) -> Path:
 
 def command(models: Path, name: str, dir: Path, *flags: str) -> list[str]:
     return [sys.executable, "-m", "loadgen", "run", "--backend", f"{models}:{name}", "--out", str(dir), "--quiet",
-            "--warmup", "0s", "--no-cooldown", "--input-tokens", "10", "--output-tokens", "6",
+            "--warmup", "0s", "--no-cooldown", "--no-page", "--input-tokens", "10", "--output-tokens", "6",
             *(() if "--concurrency" in flags else ("--rate", "100")), *flags]
 
 

@@ -169,7 +169,11 @@ def test_the_page_of_a_run_shows_the_verdict_that_was_printed(tmp_path: Path) ->
 
 def test_a_run_leaves_a_page_and_says_so(tmp_path: Path) -> None:
     with MockProcess(["--ttft", "20ms", "--itl", "2ms"]) as mock:
-        result = run(mock.url, tmp_path / "run", "--requests", "60", "--lax")
+        result = run(mock.url, tmp_path / "run", "--requests", "60", "--lax", "--page")
+        without = run(mock.url, tmp_path / "without", "--requests", "60", "--lax", "--no-page")
     assert re.search(r"files .*report\.html", result.out, re.DOTALL)
     assert page_of(tmp_path / "run").count('<figure class="chart') > 10
     assert result.err == ""
+    assert not (without.dir / "report.html").exists()
+    assert "report.html" not in without.out + without.err
+    assert (result.plan["out"]["page"], without.plan["out"]["page"]) == (True, False)

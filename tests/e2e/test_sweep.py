@@ -18,7 +18,7 @@ from loadgen.capacity import PASSES, Sweep
 from loadgen.mock.process import MockProcess
 from support.runs import LIMIT, Run, alive, children, loadgen, rows_written, wait_for
 
-TINY = ("--input-tokens", "20", "--warmup", "0s", "--no-cooldown", "--no-probe", "--quiet")
+TINY = ("--input-tokens", "20", "--warmup", "0s", "--no-cooldown", "--no-probe", "--no-page", "--quiet")
 AXES = ("--rate", "20,40", "--requests", "20")
 
 
@@ -58,7 +58,7 @@ def going(arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
 
 def test_a_grid_runs_every_cell_and_a_second_time_none(mock: MockProcess, tmp_path: Path) -> None:
     dir = tmp_path / "s"
-    first = sweep(mock.url, dir, *AXES, "--output-tokens", "4,6")
+    first = sweep(mock.url, dir, *AXES, "--output-tokens", "4,6", "--page")
     one = found(dir)
     assert one.planned == len(one.cells) == 4 and one.whole
     assert [dict(cell.coordinates) for cell in one.cells] == [
@@ -74,6 +74,10 @@ def test_a_grid_runs_every_cell_and_a_second_time_none(mock: MockProcess, tmp_pa
     assert (again.code, again.out) == (first.code, first.out)
     assert "warning: there is no report.html" in again.err and f"loadgen report {dir}" in again.err
     (dir / "report.html").rmdir()
+    assert "report.html" in again.out
+    bare = loadgen([sys.executable, "-m", "loadgen", "sweep", "--resume", str(dir), "--no-page", "--quiet"], dir)
+    assert (bare.code, bare.err) == (first.code, "") and "report.html" not in bare.out
+    assert not list(dir.rglob("report.html"))
     assert {name: (dir / name / "summary.json").stat().st_mtime_ns for name in names(dir)} == before
 
 

@@ -48,11 +48,11 @@ class Run:
 
 
 def command(url: str, dir: Path, *flags: str) -> list[str]:
-    """The command line of a short run; flags given here come last and win."""
+    """The command line of a short run without a page; flags given here come last and win."""
     load = () if "--concurrency" in flags else ("--rate", "50")
     lengths = () if {"--prompts", "--input-data"} & set(flags) else ("--input-tokens", "20", "--output-tokens", "8")
     return [sys.executable, "-m", "loadgen", "run", "--url", url, "--out", str(dir), "--quiet", "--warmup", "0s",
-            "--no-cooldown", "--no-probe", *load, *lengths, *flags]
+            "--no-cooldown", "--no-probe", "--no-page", *load, *lengths, *flags]
 
 
 def loadgen(arguments: Sequence[str], dir: Path, env: Mapping[str, str] | None = None) -> Run:

@@ -72,16 +72,16 @@ async def own(args: argparse.Namespace, offsets: list[int]) -> tuple[list[Seen],
     pool.prepare(40, ready.set_result)
     assert await ready is None
     start, began = time.monotonic_ns() + 200_000_000, time.process_time()
-    due = [start + offset for offset in reversed(offsets)]
+    due_at = [start + offset for offset in reversed(offsets)]
 
     def wake() -> None:
-        while due and due[-1] <= time.monotonic_ns():
-            pool.launch(Timeline(len(due), due=due.pop()), data)
-        if due:
-            timer.arm(due[-1])
+        while due_at and due_at[-1] <= time.monotonic_ns():
+            pool.launch(Timeline(len(due_at), due=due_at.pop() - start), data)
+        if due_at:
+            timer.arm(due_at[-1])
 
     timer = pacer.make(loop, wake)
-    timer.arm(due[-1])
+    timer.arm(due_at[-1])
     await ended.wait()
     cpu = time.process_time() - began
     pool.close()

@@ -35,18 +35,19 @@ async def by_engine(offsets: list[int]) -> Integers:
     """Launch by the engine's dispatch and timer; returns the lags, ns."""
     loop = asyncio.get_running_loop()
     finished = loop.create_future()
+    start = monotonic_ns() + LEAD
     lags = []
 
     def launch(timeline: Timeline, data: bytes) -> None:
         timeline.sent = monotonic_ns()
-        lags.append(timeline.sent - timeline.due)
+        lags.append(timeline.sent - start - timeline.due)
         if len(lags) == len(offsets):
             finished.set_result(None)
 
     dispatch = Dispatch(Policy(), launch, monotonic_ns)
     dispatch.add([Item(index, offset, 0, b"") for index, offset in enumerate(offsets)])
     timer = pacer.make(loop, dispatch.wake)
-    dispatch.begin(monotonic_ns() + LEAD, timer)
+    dispatch.begin(start, timer)
     await finished
     timer.close()
     return np.asarray(lags, np.int64)

@@ -95,10 +95,11 @@ class Call:
 class Timeline:
     """Every instant of one request attempt, as the sender saw it. The one mutable record.
 
-    Instants are CLOCK_MONOTONIC ns, but for `stamps` and `reads`, which are CLOCK_REALTIME ns as the kernel gives
-    them. Element i of `stamps`, `reads` and `offsets` belongs to the i-th read: when the packet reached this machine
-    (a struct timespec, two int64), when the sender read it (int64), and how many bytes of `payload` there were after
-    it (int64); native byte order. `payload` is the response body, chunk framing removed.
+    `due` is ns since the start of the schedule. Instants are CLOCK_MONOTONIC ns, but for `stamps` and `reads`, which
+    are CLOCK_REALTIME ns as the kernel gives them. Element i of `stamps`, `reads` and `offsets` belongs to the i-th
+    read: when the packet reached this machine (a struct timespec, two int64), when the sender read it (int64), and how
+    many bytes of `payload` there were after it (int64); native byte order. `payload` is the response body, chunk
+    framing removed.
     """
 
     index: int

@@ -37,7 +37,7 @@ _FAREWELL = 5.0  # s that a sender has to end by itself
 
 
 class Handler(Protocol):
-    """Who hears what happens. Instants are CLOCK_MONOTONIC ns."""
+    """Who hears what happens. `due` is ns since the start of the schedule, `sent` CLOCK_MONOTONIC ns."""
 
     def sent(self, index: int, due: int, sent: int) -> None: ...
     def done(self, timeline: Timeline) -> None: ...
@@ -272,8 +272,7 @@ class Desk:
 
     def _give_up(self, sender: _Sender, item: Item, failure: Failure) -> None:
         """Report a request that its sender will not."""
-        due = (self._start_at or monotonic_ns()) + item.due
-        self._handler.done(Timeline(item.index, sender.number, item.target, due, failure=failure,
+        self._handler.done(Timeline(item.index, sender.number, item.target, item.due, failure=failure,
                                     attempt=item.attempt))
 
     async def _until(self, condition: Callable[[], bool]) -> None:

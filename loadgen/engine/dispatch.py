@@ -27,7 +27,8 @@ class Policy:
 class Dispatch:
     """Launch items when they are due.
 
-    `clock` gives ns of CLOCK_MONOTONIC. Items come in the order in which they are due. An item that comes after its
+    `clock` gives ns of CLOCK_MONOTONIC; `due` counts from the start of the schedule. Items come in the order in which
+    they are due. An item that comes after its
     instant is launched at once and counted in `starved`; one that waits for a slot is marked `held`. An attempt after
     the first comes when it comes (`add_again`).
     """
@@ -37,7 +38,7 @@ class Dispatch:
         self._launch = launch
         self._clock = clock
         self._queue: deque[Item] = deque()
-        self._free: deque[int] = deque()  # closed loop: since when each free slot has been free
+        self._free: deque[int] = deque()  # closed loop: since when (as `due`) each free slot has been free
         self._start: int | None = None
         self._blocked = False
         self._pacer: Pacer | None = None
@@ -50,7 +51,7 @@ class Dispatch:
         """Start the clock of the schedule at `at`; `pacer` has to call `wake`."""
         self._start = at
         self._pacer = pacer
-        self._free.extend([at] * self._policy.limit)
+        self._free.extend([0] * self._policy.limit)
         pacer.arm(at)
 
     def add(self, items: Iterable[Item]) -> None:
@@ -92,7 +93,7 @@ class Dispatch:
         """A request has ended: its slot is free."""
         self.in_flight -= 1
         if self._policy.closed:
-            self._free.append(timeline.end)
+            self._free.append(timeline.end - (self._start or 0))
             self.wake()
         elif self._blocked:
             self._blocked = False
@@ -102,15 +103,16 @@ class Dispatch:
         queue, limit = self._queue, self._policy.limit
         freed = self._clock()
         while queue:
-            due = start + queue[0].due
-            if due > self._clock():
+            due_at = start + queue[0].due
+            if due_at > self._clock():
                 assert self._pacer is not None
-                self._pacer.arm(due)
+                self._pacer.arm(due_at)
                 return
             if limit and self.in_flight >= limit:
                 self._blocked = True
                 return
-            self._go(queue.popleft(), due, held and due <= freed)
+            item = queue.popleft()
+            self._go(item, item.due, held and due_at <= freed)
 
     def _fill_slots(self) -> None:
         assert self._start is not None and self._pacer is not None
@@ -119,7 +121,7 @@ class Dispatch:
             return
         while self._queue and self._free:
             item = self._queue.popleft()
-            self._go(item, max(self._free.popleft(), self._start + item.due), False)
+            self._go(item, max(self._free.popleft(), item.due), False)
 
     def _go(self, item: Item, due: int, held: bool) -> None:
         timeline = Timeline(item.index, self._policy.sender, item.target, due, held=held, attempt=item.attempt)

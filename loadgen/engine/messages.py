@@ -26,7 +26,7 @@ class Setup(msgspec.Struct, tag=True):
 
 
 class Item(msgspec.Struct, array_like=True, gc=False):
-    """One call, ready to send. `due` is ns since the start; an attempt after the first is due when it arrives."""
+    """One call, ready to send. `due` is ns since the start of the schedule; a later attempt is due when it arrives."""
 
     index: int
     due: int
@@ -62,7 +62,7 @@ class Ready(msgspec.Struct, tag=True):
 
 
 class Sent(msgspec.Struct, tag=True):
-    """Requests that went out: (index, due, sent) each, instants of CLOCK_MONOTONIC."""
+    """Requests that went out: (index, due, sent) each; `due` as in Item, `sent` CLOCK_MONOTONIC ns."""
 
     requests: list[tuple[int, int, int]]
 

@@ -17,19 +17,19 @@ class StallWatch:
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._longest = 0
-        self._due = monotonic_ns() + _BEAT
+        self._due_at = monotonic_ns() + _BEAT
         self._pacer = pacer.make(loop, self._beat)
-        self._pacer.arm(self._due)
+        self._pacer.arm(self._due_at)
 
     def _beat(self) -> None:
         now = monotonic_ns()
-        self._longest = max(self._longest, now - self._due)
-        self._due = now + _BEAT
-        self._pacer.arm(self._due)
+        self._longest = max(self._longest, now - self._due_at)
+        self._due_at = now + _BEAT
+        self._pacer.arm(self._due_at)
 
     def take(self) -> int:
         """The longest stall since the last call, in ns, a running one included."""
-        longest = max(self._longest, monotonic_ns() - self._due)
+        longest = max(self._longest, monotonic_ns() - self._due_at)
         self._longest = 0
         return max(longest, 0)
 

@@ -40,7 +40,7 @@ def reads_of(timeline: Timeline) -> tuple[Instants, Instants, Instants]:
 def assemble(timeline: Timeline, events: TokenEvents, clock: WallClock, start: int, phase: int,
              asked: int) -> RequestRow:
     """Make the row of one request attempt. `start` is CLOCK_MONOTONIC ns of the schedule's offset 0."""
-    row = RequestRow(timeline.index, phase, timeline.due - start, sender=timeline.sender, target=timeline.target,
+    row = RequestRow(timeline.index, phase, timeline.due, sender=timeline.sender, target=timeline.target,
               attempt=timeline.attempt, held=timeline.held, reconnects=timeline.reconnects, status=timeline.status,
               connect=timeline.connect, tls=timeline.tls, unstamped=timeline.unstamped, asked_tokens=asked)
     row.sent = timeline.sent - start if timeline.sent >= 0 else ABSENT

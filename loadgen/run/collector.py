@@ -63,7 +63,7 @@ class Collector:
 
     def reject(self, index: int, due: int, error: Exception) -> None:
         """Record a request that the backend's own code could not encode."""
-        self.done(Timeline(index, due=self._start + due, failure=Failure("backend", one_line(error),
+        self.done(Timeline(index, due=due, failure=Failure("backend", one_line(error),
                                                                          type(error).__name__)))
 
     @property
@@ -74,7 +74,7 @@ class Collector:
 
     def sent(self, index: int, due: int, sent: int) -> None:
         self._in_flight[index] = (due, sent)
-        self._phases.begin(index, due - self._start)
+        self._phases.begin(index, due)
         self.offered += 1
 
     def done(self, timeline: Timeline) -> None:
@@ -99,11 +99,10 @@ class Collector:
 
     def _phase(self, timeline: Timeline, request: Request, again: bool) -> int:
         """Give the phase of what has ended; a request that is sent again stays open, and in its phase."""
-        due = timeline.due - self._start
         if not again:
-            return self._phases.end(timeline.index, due)
+            return self._phases.end(timeline.index, timeline.due)
         self._requests[timeline.index] = request
-        return self._phases.begin(timeline.index, due)
+        return self._phases.begin(timeline.index, timeline.due)
 
     def health(self, health: Health) -> None:
         self._recorder.observe(health)

@@ -60,7 +60,7 @@ def test_another_attempt_is_due_at_once_and_before_what_is_due_later() -> None:
     assert bench.at(100) == [0]
     bench.clock.now = 120
     bench.dispatch.add_again(Item(0, 0, 0, b"x", 1))
-    assert [(t.index, t.attempt, t.due, t.held) for t in bench.launched] == [(0, 0, 100, False), (0, 1, 120, False)]
+    assert [(t.index, t.attempt, t.due, t.held) for t in bench.launched] == [(0, 0, 0, False), (0, 1, 20, False)]
     assert bench.alarm.at[-1] == 150
     assert bench.at(150) == [0, 0, 1]
     assert bench.dispatch.starved == 0

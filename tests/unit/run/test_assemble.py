@@ -20,7 +20,7 @@ SECOND = 1_000_000_000
 def timeline_of(reads: list[tuple[int, int]], lag: int = 7, **fields: object) -> Timeline:
     """A timeline whose reads are (monotonic instant, payload length after it)."""
     stamps = b"".join(pack("=qq", *divmod(at + OFFSET, SECOND)) for at, _ in reads)
-    return Timeline(4, sender=1, due=1000, sent=1005, sent_end=1006, end=9999, stamps=stamps,
+    return Timeline(4, sender=1, due=3, sent=1005, sent_end=1006, end=9999, stamps=stamps,
                     reads=array("q", [at + OFFSET + lag for at, _ in reads]).tobytes(),
                     offsets=array("q", [length for _, length in reads]).tobytes(), complete=True, **fields)  # type: ignore[arg-type]
 
@@ -31,7 +31,7 @@ def test_a_token_has_the_instant_of_the_read_that_completed_it() -> None:
                    WallClock(ClockSample(0, OFFSET)), 1000, MEASURED, 4)
     assert row.token_at == [1010, 1020, 1030]
     assert row.token_lag == [7, 7, 7]
-    assert (row.due, row.sent, row.sent_end, row.first_byte, row.end) == (0, 5, 6, 1000, 1030)
+    assert (row.due, row.sent, row.sent_end, row.first_byte, row.end) == (3, 5, 6, 1000, 1030)
     assert row.first_answer == 1020
     assert (row.coalesced, row.reads, row.asked_tokens) == (0, 4, 4)
 
@@ -70,3 +70,11 @@ def test_a_step_of_the_wall_clock_between_samples_bends_no_more_than_that_interv
     clock.add(ClockSample(3 * SECOND, OFFSET + 3 * SECOND))
     wall = np.array([OFFSET + SECOND // 2, OFFSET + 2 * SECOND + SECOND // 2 + 3 * SECOND], dtype=np.int64)
     assert clock.to_monotonic(wall).tolist() == [SECOND // 2, 2 * SECOND + SECOND // 2]
+
+
+@given(st.integers(0, 10**15), st.integers(0, 10**12))
+def test_due_is_recorded_as_it_was_scheduled_and_instants_count_from_the_start(start: int, due: int) -> None:
+    timeline = Timeline(0, due=due, sent=start + due + 5, end=start + due + 9, failure=Failure("truncated"))
+    row = assemble(timeline, TokenEvents(failure=timeline.failure), WallClock(ClockSample(0, OFFSET)), start, MEASURED,
+                   ABSENT)
+    assert (row.due, row.sent, row.end) == (due, due + 5, due + 9)

@@ -32,6 +32,7 @@ def rows_of(printed: str) -> list[dict[str, Any]]:
     return rows
 
 
+@pytest.mark.quiet
 def test_fidelity_matches_every_request_of_both_clients_with_the_truth() -> None:
     rows = rows_of(benchmark("fidelity", *SMALL, "--json"))
     assert [row["client"] for row in rows] == ["loadgen", "naive aiohttp"]
@@ -44,6 +45,7 @@ def test_fidelity_matches_every_request_of_both_clients_with_the_truth() -> None
         assert 0 <= row["merged"] < 1
 
 
+@pytest.mark.quiet
 def test_fidelity_prints_what_it_ran_on_and_three_lines_a_client() -> None:
     printed = benchmark("fidelity", *SMALL, "--clients", "naive", "--read", "parse", "--endpoint", "completions",
                         "--markdown")
@@ -53,6 +55,7 @@ def test_fidelity_prints_what_it_ran_on_and_three_lines_a_client() -> None:
         "---", "500 naive aiohttp", "truth", "error"]
 
 
+@pytest.mark.quiet
 def test_overhead_has_a_row_for_each_process_and_a_cost_for_each() -> None:
     rows = rows_of(benchmark("overhead", *SMALL, "--only", "cpu", "--json"))
     assert [row["name"] for row in rows] == ["500 sender", "500 desk", "500 tree", "500 naive aiohttp",
@@ -63,6 +66,7 @@ def test_overhead_has_a_row_for_each_process_and_a_cost_for_each() -> None:
     assert naive["ratio"] == 1
 
 
+@pytest.mark.quiet
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_overhead_counts_the_streams_that_were_open_at_once() -> None:
     (row,) = rows_of(benchmark("overhead", "--only", "memory", "--streams", "50", "--json"))
@@ -70,26 +74,13 @@ def test_overhead_counts_the_streams_that_were_open_at_once() -> None:
     assert row["full"] > 0 < row["idle"]
 
 
+@pytest.mark.quiet
 def test_pacing_sends_everything_and_by_the_engine_never_early() -> None:
     rows = rows_of(benchmark("pacing", "--rates", "50,500", "--duration", "1s", "--json"))
     assert [(row["rate"], row["pacing"], row["sends"]) for row in rows] == [
         (50, "engine", 50), (50, "call_at", 50), (500, "engine", 500), (500, "call_at", 500)]
     assert all(row["min"] >= 0 for row in rows if row["pacing"] == "engine")
     assert all(row["min"] <= row["p50"] <= row["p90"] <= row["p99"] <= row["max"] for row in rows)
-
-
-def test_the_page_of_a_made_up_run_is_made_and_opened(known: Any) -> None:
-    from benchmarks.browser import CantRunError, find
-    try:
-        find()
-    except CantRunError as error:
-        pytest.skip(str(error))
-    rows = rows_of(benchmark("report_page", "--requests", "300,3000", "--output-tokens", "4", "--json"))
-    assert [row["requests"] for row in rows] == [300, 3000]
-    for row in rows:
-        assert 4e6 < row["size"] < 10e6
-        assert 0 < row["text"] <= row["usable"]
-        assert row["made"] > 0 < row["memory"]
 
 
 def test_a_wrong_argument_is_told() -> None:
@@ -139,6 +130,7 @@ def test_the_capacity_benchmark_knows_the_capacity_and_says_what_was_found() -> 
     assert capacity.line(nothing)[2:6] == ["-", "-", "-", "no, not confirmed"]
 
 
+@pytest.mark.quiet
 def test_local_overhead_holds_turns_of_the_model_against_the_bare_loop() -> None:
     (row,) = rows_of(benchmark("local_overhead", "--batches", "2", "--output-tokens", "3", "--duration", "2s",
                                "--json"))

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+
+from support.forked import command_line
 
 LIMIT = 60  # s after which a run counts as hanging
 
@@ -56,7 +59,10 @@ def command(url: str, dir: Path, *flags: str) -> list[str]:
 
 
 def loadgen(arguments: Sequence[str], dir: Path, env: Mapping[str, str] | None = None) -> Run:
-    """Run a command line to its end."""
+    """Run a command line to its end, in a process of its own."""
+    if list(arguments[:3]) == [sys.executable, "-m", "loadgen"]:
+        with tempfile.TemporaryDirectory() as folder:
+            return Run(*command_line(arguments[3:], Path(folder), LIMIT, env or {}), dir)
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=LIMIT,
                           env={**os.environ, **(env or {})}, check=False)
     return Run(done.returncode, done.stdout, done.stderr, dir)

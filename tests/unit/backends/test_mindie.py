@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.backends.cumulative_text import add_text
-from loadgen.backends.mindie import MindIE
+from loadgen.backends.mindie import MindIE, parse_times
 from loadgen.types import Output, Request, UsageError
 from support.golden import check_stream, check_whole
 from support.replay import ASKED, decode, failed, stream
@@ -259,3 +259,14 @@ def test_text_that_is_new_is_joined_as_soon_as_that_shows(parts: list[str]) -> N
 
 def test_the_same_token_again_is_another_token() -> None:
     assert grown(["a", "a", "a"]) == ("aaa", [1, 2, 3])
+
+
+def test_times_and_batch_sizes_that_are_no_numbers_are_left_out() -> None:
+    output = Output()
+    parse_times({"prefill_time": "soon", "usage": {"queue_wait_time": -1, "batch_size": ["a", None]}}, output)
+    assert output.server == {}
+
+
+def test_a_message_whose_content_is_neither_text_nor_parts_is_refused() -> None:
+    with pytest.raises(UsageError, match="takes a text"):
+        mindie("infer").encode(Request(0, prompt=[{"role": "user", "content": 5}]))

@@ -189,3 +189,11 @@ def test_info_names_model_and_limits() -> None:
         "model_id": "org/m", "max_input_tokens": 1023, "max_total_tokens": 2048, "version": "2.0.4"}
     with pytest.raises(UsageError, match="--model"):
         tgi().model_from({})
+
+
+def test_a_token_without_an_id_and_details_without_counts_say_no_numbers() -> None:
+    nameless = token(1, " Deep", generated_text=" Deep", details={"finish_reason": "length"})
+    del nameless["token"]["id"]
+    events = decode(stream(nameless, done=False), tgi())
+    assert (events.failure, events.output_tokens, events.output_source) == (None, 1, "events")
+    assert events.finish_reason == "length"

@@ -12,6 +12,7 @@ from loadgen.protocols.http2 import frames
 from loadgen.protocols.http2.connection import Http2Connection
 from loadgen.protocols.http2.stream import Http2Stream
 from loadgen.types import Failure
+from support.effort import examples
 from support.http2_bytes import SAID, ask, connected, outcome, whole
 
 
@@ -35,7 +36,7 @@ def answered(said: bytes, stream: Http2Stream) -> bool:
     return ends and b"grpc-status" in text and b"200" in text
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(300, 6000))
 @given(SAID, st.lists(st.integers(0, 10_000), max_size=6))
 def test_no_sequence_of_frames_breaks_it_or_passes_for_a_success(said: list[bytes], cuts: list[int]) -> None:
     connection = connected()
@@ -56,7 +57,7 @@ def test_no_sequence_of_frames_breaks_it_or_passes_for_a_success(said: list[byte
             assert timeline.failure.detail
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(150, 3000))
 @given(st.binary(max_size=200), st.booleans())
 def test_no_bytes_break_it(said: bytes, greeted: bool) -> None:
     connection = connected() if greeted else Http2Connection()
@@ -66,7 +67,7 @@ def test_no_bytes_break_it(said: bytes, greeted: bool) -> None:
     assert stream is None or outcome(stream).failure is not None
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(200, 4000))
 @given(st.data())
 def test_one_wrong_byte_anywhere_breaks_nothing(source: st.DataObject) -> None:
     good = whole(1, b"hello", b"world") + whole(3)
@@ -82,7 +83,7 @@ def test_one_wrong_byte_anywhere_breaks_nothing(source: st.DataObject) -> None:
         assert (timeline.failure is None) <= (timeline.complete and not messages.split(timeline.payload).rest)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(100, 2000))
 @given(st.lists(st.tuples(st.sampled_from([0, 1, 3]), st.integers(0, 2**31 - 1), st.booleans()), max_size=20))
 def test_no_windows_let_more_out_than_they_allow(grants: list[tuple[int, int, bool]]) -> None:
     connection = connected()

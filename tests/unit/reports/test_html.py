@@ -21,6 +21,7 @@ from loadgen.reports.html.relation import Change, Point, Series, changes, relati
 from loadgen.reports.html.requests import prompts
 from loadgen.types import CENSORED, Window
 from support import report_samples as samples
+from support.effort import examples
 from support.html_samples import EVIL, LIBRARY, Tags, check_harmless, evil_report, figures_of, hostile_rows
 from support.made_runs import MS, S, recorded, row, run_of
 
@@ -58,7 +59,7 @@ def test_a_server_that_answers_scripts_is_shown_and_not_run() -> None:
     assert "alert(1)" in "".join(found.scripts[:-2])  # as a failure's name in a chart's data
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(5, 20))
 @given(st.text(st.characters(codec=None) | st.sampled_from("<>&'\"/!-{}%\ud800\u2028"), max_size=40))
 def test_no_text_of_a_server_becomes_markup(figures: Figures, text: str) -> None:
     check_harmless(run_page(evil_report(text), figures))

@@ -60,7 +60,8 @@ def test_what_is_written_is_readable_at_once_and_without_an_end(tmp_path: Path) 
     writer.close()
 
 
-def test_rows_cut_off_at_any_byte_never_break_and_are_never_wrong(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [13, pytest.param(1, marks=pytest.mark.slow)])
+def test_rows_cut_off_at_any_byte_never_break_and_are_never_wrong(tmp_path: Path, step: int) -> None:
     parts = [ROWS[:1], ROWS[1:3], ROWS[3:]]
     writer = writer_of(tmp_path / "run", *parts)
     writer.close()
@@ -68,7 +69,7 @@ def test_rows_cut_off_at_any_byte_never_break_and_are_never_wrong(tmp_path: Path
     whole = path.read_bytes()
     possible = [[r for part in parts[:k] for r in part] for k in range(4)]
     seen = set()
-    for size in range(len(whole) + 1):
+    for size in (*range(0, len(whole), step), len(whole)):
         path.write_bytes(whole[:size])
         found = as_rows(RunReader(tmp_path / "run").rows())
         assert found in possible

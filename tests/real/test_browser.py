@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +21,8 @@ from support import report_samples as samples
 from support.html_samples import EVIL, evil_report, figures_of, hostile_rows
 from support.made_runs import S, recorded, run_of, window_of
 
-pytest.importorskip("playwright")
+pytestmark = pytest.mark.real
+ROOT = Path(__file__).parents[2]
 ROWS = run_of(60, 10 * S)
 
 
@@ -173,3 +177,14 @@ def test_runs_side_by_side_are_drawn_too(open_page: Any) -> None:
     assert opened.draw_all() == 5
     assert opened.said == []
     assert set(opened.page.locator(".legendtext").all_text_contents()) == {"<b>one</b>", "two"}
+
+
+def test_the_page_of_a_made_up_run_is_made_and_opened(chromium: Any) -> None:
+    done = subprocess.run([sys.executable, "-m", "benchmarks.report_page", "--requests", "300,3000", "--output-tokens",
+                           "4", "--json"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    rows = json.loads(done.stdout)["rows"]
+    assert [row["requests"] for row in rows] == [300, 3000]
+    for row in rows:
+        assert 4e6 < row["size"] < 10e6
+        assert 0 < row["text"] <= row["usable"]
+        assert row["made"] > 0 < row["memory"]

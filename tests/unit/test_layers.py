@@ -3,11 +3,12 @@
 import ast
 import sys
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2] / "loadgen"
+from support import layers
+from support.layers import FILES
+
 ORDER = (
     "types", "clock", "units", "plan", "redact", "schedule", "stats", "outcomes", "slo",
     "workload", "protocols", "backends", "recorder", "checks", "figures", "capacity", "summary", "reports",
@@ -24,31 +25,9 @@ BANNED = {
 DATA_OF_REPORTS = {"outcomes", "figures", "capacity", "summary.run_data", "types", "units", "stats"}
 
 
-def module_of(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
-
-
-FILES = {module_of(path): path for path in sorted(ROOT.rglob("*.py"))}
-
-
-def imports(path: Path) -> set[str]:
-    """Return what a file imports: modules of loadgen without `loadgen.`, others by their first name."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            within = f"{node.module}.".partition(".")[2]
-            found |= {f"{node.module}.{alias.name}" if within + alias.name in FILES else node.module
-                      for alias in node.names}
-    return {name.removeprefix("loadgen.") if name.startswith("loadgen.") else name.split(".")[0]
-            for name in found if name != "loadgen"}
-
-
 @pytest.fixture(scope="module")
 def graph() -> dict[str, set[str]]:
-    return {module: imports(path) for module, path in FILES.items()}
+    return layers.files()
 
 
 @pytest.mark.parametrize("module", FILES)
@@ -94,3 +73,14 @@ def test_no_relative_imports() -> None:
     for module, path in FILES.items():
         tree = ast.parse(path.read_text())
         assert not [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level], module
+
+
+def test_units_are_few_and_so_are_the_arrows_between_them(graph: dict[str, set[str]]) -> None:
+    units = layers.units(graph)
+    assert len([unit for unit in units if (layers.ROOT / f"{unit}.py").exists()]) <= 13
+    assert len(units) <= 36
+    assert sum(map(len, units.values())) <= 200
+
+
+def test_the_picture_in_the_docs_is_that_of_the_imports(graph: dict[str, set[str]]) -> None:
+    assert layers.drawn() == layers.picture(layers.units(graph)), "draw it again: python tests/support/layers.py"

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from datetime import datetime
+from pathlib import Path
 
 from loadgen.mock.process import MockProcess
 
@@ -23,10 +24,20 @@ def main() -> int:
     out = f"runs/{datetime.now():%Y-%m-%dT%H-%M-%S}-demo"
     with MockProcess(PACE) as mock:
         line = command(mock.url, out)
-        print(f"$ loadgen mock {shlex.join(PACE)}\n$ {shlex.join(line)}\n", flush=True)
+        print("A mock server answers after 200 ms, then sends a token every 20 ms. loadgen measures it for 15 s.\n\n"
+              f"$ loadgen mock {shlex.join(PACE)}\n$ {shlex.join(line)}\n", flush=True)
         code = subprocess.run([sys.executable, "-m", *line], check=False).returncode
-    print(f"Open {out}/report.html in a browser. Make table and page again with: loadgen report {out}")
+    page = Path(out, "report.html")
+    if page.exists():
+        print(f"\nThe same command works from here as {tool()}\n"
+              f"The page of this run, for any browser: {page.resolve().as_uri()}")
     return code
+
+
+def tool() -> str:
+    """Return how to call this installation's `loadgen` from here."""
+    path = Path(sys.executable).with_name("loadgen")
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 if __name__ == "__main__":

@@ -29,9 +29,9 @@ from loadgen.outcomes.report import Report
 from loadgen.recorder import Recorder
 from loadgen.recorder.batch import Batch, ListColumn
 from loadgen.recorder.estimate import share
-from loadgen.run_files import RunReader
+from loadgen.run_files import RunReader, names
+from loadgen.run_files.record import from_json
 from loadgen.summary import build
-from loadgen.types import Window
 from loadgen.units import format_duration
 
 MOCK = ("--ttft", "lognormal:40ms,0.4", "--itl", "lognormal:8ms,0.25", "--itl-per-stream", "50us")
@@ -64,14 +64,15 @@ def slowed(batch: Batch, factor: float) -> Batch:
 def measured(directory: Path, factor: float = 1.0) -> Measured:
     """Read a run again from its rows, slowed by `factor`."""
     reader = RunReader(directory)
-    record = reader.plan()
-    recorder = Recorder(Window(**record["resolved"]["window"]), slo.expand(record["judgement"]["slo"]))
+    plan = reader.plan()
+    record = from_json(plan, directory / names.PLAN)
+    recorder = Recorder(record.resolved.window, slo.expand(record.plan.judgement.slo))
     for line in reader.health():
         if not isinstance(line, dict):
             recorder.observe(line)
     for batch in reader.rows():
         recorder.fold(batch if factor == 1 else slowed(batch, factor))
-    report: Report = build(recorder, record, record["resolved"]["schedule"], record["resolved"]["provenance"])
+    report: Report = replace(build(recorder, record), plan=plan)
     return Measured(str(directory), report)
 
 

@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,12 @@ import numpy as np
 
 from benchmarks import table
 from benchmarks.browser import CantRunError, running
-from loadgen.config import plan_file
 from loadgen.outcomes.report import SCHEMA
+from loadgen.outcomes.run_record import Resolved, RunRecord
 from loadgen.plan import Duration, Load, Plan, Target
 from loadgen.recorder.batch import Batch, ListColumn
 from loadgen.run_files import RunWriter
+from loadgen.run_files.record import to_json
 from loadgen.types import ABSENT, COOLDOWN, MEASURED, SECOND, WARMUP, ClockSample, Health, Window
 
 COLUMNS = ("requests", "replay s", "with page s", "ratio", "memory MB", "page MB", "text s", "usable s", "drawn s")
@@ -42,9 +42,8 @@ def make_run(directory: Path, requests: int, tokens: int, seed: int = 0) -> None
     window = Window(2 * SECOND, length, requests)
     plan = Plan(Target("openai", ("http://127.0.0.1:8000",), "made-up"), Load(RATE, duration=Duration(length)))
     writer = RunWriter(directory)
-    writer.write_plan({"schema": SCHEMA, **plan_file.to_dict(plan), "resolved": {
-        "window": asdict(window), "schedule": {"sha256": "0" * 64}, "length": "forced",
-        "provenance": {"loadgen": "benchmark", "model": "made-up", "senders": 1}}})
+    facts = {"loadgen": "benchmark", "model": "made-up", "senders": 1}
+    writer.write_plan(to_json(RunRecord(plan, Resolved(window, {"sha256": "0" * 64}, facts, length="forced"))))
     rng = np.random.default_rng(seed)
     dues = np.sort(rng.integers(0, 2 * SECOND + length + SECOND, round(requests * (1 + 3 * SECOND / length))))
     for first in range(0, dues.size, _PART):

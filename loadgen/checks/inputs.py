@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from loadgen.checks.gates import Decision, decide_all
 from loadgen.checks.steady import Steady, steadiness
+from loadgen.outcomes.run_record import RunRecord
 from loadgen.recorder import Recorder
 from loadgen.types import ABSENT, SECOND
 
@@ -83,26 +84,25 @@ def uses_kernel_stamps(recorder: Recorder) -> bool:
     return tally.unstamped <= MOST_UNSTAMPED * tally.reads if tally.reads else True
 
 
-def evidence(recorder: Recorder, plan: Mapping[str, Any], interrupted: bool = False, whole: bool = True,
+def evidence(recorder: Recorder, record: RunRecord, interrupted: bool = False, whole: bool = True,
              aborted: str = "") -> Evidence:
-    """Take the evidence. `plan` is the Plan as plan.json holds it (tables load, target, judgement).
+    """Take the evidence of a run.
 
-    `aborted` says why the run was given up; what was not offered after that is not held against it.
+    `aborted` says why it was given up; what was not offered after that is not held against it.
 
     Without `whole`, as often as a live view needs it, the steady state and the gates are left out.
     """
-    load, judgement, resolved = (plan.get(name, {}) for name in ("load", "judgement", "resolved"))
-    stream = bool(plan.get("target", {}).get("stream", True))
+    load, judgement, stream = record.plan.load, record.plan.judgement, record.plan.target.stream
     begin, end = span(recorder, interrupted or bool(aborted))
     steady_end = end if recorder.window.length != ABSENT else max(begin, recorder.last_due)
     return Evidence(
-        closed_loop=bool(load.get("concurrency", 0)), stream=stream, rate=float(load.get("rate", 0.0)),
-        kernel_stamps=uses_kernel_stamps(recorder), local=resolved.get("stamps") == "model",
+        closed_loop=bool(load.concurrency), stream=stream, rate=load.rate,
+        kernel_stamps=uses_kernel_stamps(recorder), local=record.resolved.stamps == "model",
         planned=ABSENT if aborted else recorder.window.count,
         length=end - begin, steady=steadiness(recorder, begin, steady_end) if whole else Steady(),
         gates=decide_all(recorder, begin, end, stream) if whole else (),
-        precision=float(judgement.get("precision", 0.05)), lax=bool(judgement.get("lax", False)),
-        forcible=resolved.get("length") != "not forcible", interrupted=interrupted, aborted=aborted,
+        precision=judgement.precision, lax=judgement.lax,
+        forcible=record.resolved.length != "not forcible", interrupted=interrupted, aborted=aborted,
         **_counts(recorder), **_client(recorder), **_latencies(recorder, stream))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from loadgen.checks import rows, sample
 from loadgen.checks.gates import Decision
 from loadgen.checks.inputs import Evidence, evidence
 from loadgen.outcomes.report import Check, Verdict
+from loadgen.outcomes.run_record import RunRecord
 from loadgen.recorder import Recorder
 
 VALID: Final = 0
@@ -54,9 +55,9 @@ def exit_code(seen: Evidence, valid: bool, sound: bool = True) -> int:
     return VALID if all(_met(one) for one in seen.gates) else SLO_FAILED
 
 
-def warnings(recorder: Recorder, plan: Mapping[str, Any]) -> tuple[str, ...]:
+def warnings(recorder: Recorder, record: RunRecord) -> tuple[str, ...]:
     """Return the names of the checks that fail so far, for the live view: those that don't wait for the end."""
-    seen = evidence(recorder, plan, whole=False)
+    seen = evidence(recorder, record, whole=False)
     return tuple(row.name for row in (check(seen) for check in _LIVE) if not row.ok)
 
 

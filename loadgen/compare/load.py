@@ -10,12 +10,10 @@ from typing import Final
 
 from loadgen.compare import Measured
 from loadgen.compare.blocks import Blocks, count_for, cut
-from loadgen.compare.load_identity import of
-from loadgen.config import plan_file
 from loadgen.outcomes.report import Report
-from loadgen.plan import Plan
 from loadgen.run_files import RunReader, names
-from loadgen.run_files.read_back import opens_each, record_of, replay
+from loadgen.run_files.read_back import replay
+from loadgen.run_files.record import from_json, to_json
 from loadgen.types import UsageError
 
 _DEEPEST: Final = 3
@@ -94,8 +92,7 @@ def _report(directory: Path) -> Report:
     of an older loadgen does not know has its default.
     """
     reader = RunReader(directory)
-    plan = record_of(reader)
-    plan |= {name: {**table, **of(plan, name)} for name, table in plan_file.to_dict(Plan()).items()}
+    plan = to_json(from_json(reader.plan(), directory / names.PLAN))
     summary = reader.summary()
     if summary is None:
         return replace(replay(directory), plan=plan)
@@ -111,4 +108,6 @@ def read_blocks(run: Measured) -> Blocks:
     window, e2e = run.report.window, run.report.metrics.get("e2e")
     length = int(window["length"])
     count = count_for(length, (e2e.mean if e2e else None) or 0.0)
-    return cut(RunReader(Path(run.dir)).rows(), int(window["start"]), length, count, opens_each(run.report.plan))
+    reader = RunReader(Path(run.dir))
+    record = from_json(reader.plan(), reader.dir / names.PLAN)
+    return cut(reader.rows(), int(window["start"]), length, count, record.opens_each)

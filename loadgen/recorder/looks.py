@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from loadgen import slo
+from loadgen.outcomes.run_record import RunRecord
 from loadgen.recorder.batch import Batch
 from loadgen.recorder.recorder import Recorder
 from loadgen.stats.estimation import look_confidence
@@ -37,11 +37,10 @@ def cut(batch: Batch, last: int) -> Batch:
     return replace(batch, phase=np.where(beyond, COOLDOWN, batch.phase).astype(batch.phase.dtype))
 
 
-def recorded(look: InterimLook, record: Mapping[str, Any], rows: Iterable[Batch],
+def recorded(look: InterimLook, record: RunRecord, rows: Iterable[Batch],
              health: Iterable[Health | ClockSample]) -> Recorder:
     """Fold the rows and health lines of a run as if its window had ended with this look."""
-    recorder = Recorder(look.window, slo.expand(record["judgement"]["slo"]),
-                        bool(record["load"]["connections"] == "new"), look.confidence)
+    recorder = Recorder(look.window, slo.expand(record.plan.judgement.slo), record.opens_each, look.confidence)
     for line in health:
         recorder.observe(line)
     for batch in rows:
@@ -49,7 +48,7 @@ def recorded(look: InterimLook, record: Mapping[str, Any], rows: Iterable[Batch]
     return recorder
 
 
-def intervals(look: InterimLook, record: Mapping[str, Any], rows: Iterable[Batch],
+def intervals(look: InterimLook, record: RunRecord, rows: Iterable[Batch],
               metrics: Sequence[str]) -> Iterator[tuple[str, Histogram, int, int]]:
     """Yield (metric, values, begin, end) of each second or more in which `rows`, in their order, ended.
 

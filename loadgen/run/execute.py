@@ -19,9 +19,9 @@ from typing import Any
 
 from loadgen import slo
 from loadgen.backends.interface import Backend
-from loadgen.config import plan_file
 from loadgen.engine.desk import Desk
-from loadgen.outcomes.report import SCHEMA, Report
+from loadgen.outcomes.report import Report
+from loadgen.outcomes.run_record import Resolved, RunRecord
 from loadgen.plan import Plan
 from loadgen.preflight import fit
 from loadgen.preflight.connect import Connected, connect
@@ -36,7 +36,8 @@ from loadgen.run.retry import Retries
 from loadgen.run.sequential import SequentialStop
 from loadgen.run.setup import CallSource, RunSchedule
 from loadgen.run_files import RunReader, RunWriter, StorageFull
-from loadgen.run_files.read_back import opens_each, replay, report_of
+from loadgen.run_files.read_back import replay, report_of
+from loadgen.run_files.record import to_json
 from loadgen.workload import Source
 
 LOGGED = ("ttft", "ttft_scheduled", "itl", "tpot", "e2e", "e2e_scheduled", "lag")
@@ -65,48 +66,44 @@ def _runner() -> Callable[[Any], Any]:
 
 
 async def _run(plan: Plan, view: View) -> tuple[Report, Path]:
-    async with serving(plan.out, view) as page, connect(plan, page.warn) as met:
-        return await _measure(met, page)
+    async with serving(plan.out, view) as page, connect(plan, page.warn) as connected:
+        return await _measure(connected, page)
 
 
-async def _measure(met: Connected, view: MetricsServer) -> tuple[Report, Path]:
-    backend, addresses, plan, watch = met.backend, met.addresses, met.plan, met.watch
-    source = met.source()
+async def _measure(connected: Connected, view: MetricsServer) -> tuple[Report, Path]:
+    backend, source = connected.backend, connected.source()
     backend.tokenizer = source.count_tokens
-    note = fit.check_fit(met.told, source)
+    note = fit.check_fit(connected.told, source)
     if note:
         view.warn(note)
-    plan = setup.with_count(plan, source)
-    course = setup.make_schedule(plan.load)
-    setups = setup.setups(plan, addresses, backend.protocol)
+    plan = setup.with_count(connected.plan, source)
+    schedule = setup.make_schedule(plan.load)
+    setups = setup.setups(plan, connected.addresses, backend.protocol)
     gates = slo.expand(plan.judgement.slo)
     writer = RunWriter(_directory(plan), secrets_of(plan))
-    met.keep(writer.dir)
-    resolved = _resolved(plan, course, source, backend, met.told)
-    record = {"schema": SCHEMA, **plan_file.to_dict(plan), "resolved": resolved}
-    writer.write_plan(record)
+    connected.keep(writer.dir)
+    record = RunRecord(plan, _resolve(plan, schedule, source, backend, connected.told))
+    writer.write_plan(to_json(record))
 
-    phases, recorder = course.phases(), Recorder(course.window, gates, opens_each(record))
+    phases, recorder = schedule.phases(), Recorder(schedule.window, gates, record.opens_each)
     retries = Retries(plan.load.retry)
-    ledger = Collector(backend, phases, recorder, writer, LOGGED, plan.out.outputs, retries)
-    desk = Desk(setups, ledger, setup.allowance_of(plan))
-    looking = SequentialStop(course.looks, phases, record, RunReader(writer.dir).rows) if course.looks else None
-    conductor = RunLoop(plan.load, record, desk, ledger, phases, recorder, view, looking, met.served)
+    collector = Collector(backend, phases, recorder, writer, LOGGED, plan.out.outputs, retries)
+    desk = Desk(setups, collector, setup.allowance_of(plan))
+    looks = SequentialStop(schedule.looks, phases, record, RunReader(writer.dir).rows) if schedule.looks else None
+    loop = RunLoop(record, desk, collector, phases, recorder, view, looks, connected.served)
+    calls = CallSource(schedule, source, backend, connected.addresses, collector.note, collector.reject,
+                       plan.timeouts.total)
     writer.epoch = time.time_ns()
     view.begin(recorder, record)
     try:
-        calls = CallSource(course, source, backend, addresses, ledger.note, ledger.reject, plan.timeouts.total)
-        await conductor.run(retries.keep(calls, desk.again))
-        server = watch.facts() if watch else {}
+        await loop.run(retries.keep(calls, desk.again))
+        server = connected.watch.facts() if connected.watch else {}
+        look = looks.close() if looks and not (loop.interrupted or loop.aborted) else None
         with _telling(view):
-            if server:
-                writer.write_health({"event": "server", "facts": server})
-            look = looking.close() if looking and not (conductor.interrupted or conductor.aborted) else None
-            writer.write_health({"event": "end", "interrupted": conductor.interrupted, "aborted": conductor.aborted,
-                                 **_closed(look, course, plan)})
-        report = replay(writer.dir) if look else report_of(recorder, record, conductor.interrupted, server,
-                                                           conductor.aborted)
-        if conductor.full:
+            _write_events(writer, loop, server, _closed(look, schedule, plan))
+        report = replay(writer.dir) if look else report_of(recorder, record, to_json(record), loop.interrupted, server,
+                                                           loop.aborted)
+        if loop.full:
             report = replace(report, verdict=replace(report.verdict, exit_code=3, interrupted=False))
         with _telling(view):
             _finish(writer, report, record, look)
@@ -115,7 +112,13 @@ async def _measure(met: Connected, view: MetricsServer) -> tuple[Report, Path]:
     return report, writer.dir
 
 
-def _finish(writer: RunWriter, report: Report, record: Mapping[str, Any], look: InterimLook | None) -> None:
+def _write_events(writer: RunWriter, loop: RunLoop, server: Mapping[str, Any], closed: Mapping[str, Any]) -> None:
+    if server:
+        writer.write_health({"event": "server", "facts": server})
+    writer.write_health({"event": "end", "interrupted": loop.interrupted, "aborted": loop.aborted, **closed})
+
+
+def _finish(writer: RunWriter, report: Report, record: RunRecord, look: InterimLook | None) -> None:
     """Write what is known at the end. Where a look closed the window, what was sent after it is measured in no file."""
     if look is None:
         writer.finish(report.to_json())
@@ -143,21 +146,20 @@ def _directory(plan: Plan) -> Path:
     return Path("runs") / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}-{name}-{load}"
 
 
-def _resolved(plan: Plan, course: RunSchedule, source: Source, backend: Backend,
-              told: Mapping[str, Any]) -> dict[str, Any]:
-    """What the plan left open and was decided for this run; ignored when plan.json runs again."""
-    return {"window": asdict(course.window), "schedule": course.describe(plan.load),
-            **({"stamps": "model"} if backend.protocol == "local" else {}),
-            "length": "forced" if backend.forces_length else "asked" if backend.takes_ignore_eos else "not forcible",
-            "provenance": {
-                "loadgen": importlib.metadata.version("loadgen"), "python": platform.python_version(),
-                "platform": platform.platform(), "cores": os.cpu_count(),
-                "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                "pacing": "timerfd" if sys.platform == "linux" else "loop timer and spin",
-                "model": plan.target.model, "senders": setup.senders_of(plan.load),
-                "workload": source.describe(), "server": dict(told)}}
+def _resolve(plan: Plan, schedule: RunSchedule, source: Source, backend: Backend, told: Mapping[str, Any]) -> Resolved:
+    """Say what the plan left open and was decided for this run."""
+    return Resolved(
+        schedule.window, schedule.describe(plan.load), stamps="model" if backend.protocol == "local" else "",
+        length="forced" if backend.forces_length else "asked" if backend.takes_ignore_eos else "not forcible",
+        provenance={
+            "loadgen": importlib.metadata.version("loadgen"), "python": platform.python_version(),
+            "platform": platform.platform(), "cores": os.cpu_count(),
+            "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "pacing": "timerfd" if sys.platform == "linux" else "loop timer and spin",
+            "model": plan.target.model, "senders": setup.senders_of(plan.load),
+            "workload": source.describe(), "server": dict(told)})
 
 
-def _closed(look: InterimLook | None, course: RunSchedule, plan: Plan) -> dict[str, Any]:
+def _closed(look: InterimLook | None, schedule: RunSchedule, plan: Plan) -> dict[str, Any]:
     """Say which look closed the window of a run that could be extended, for health.jsonl."""
-    return {"look": asdict(look), "schedule": course.describe(plan.load, look.last)} if look else {}
+    return {"look": asdict(look), "schedule": schedule.describe(plan.load, look.last)} if look else {}

@@ -1,19 +1,19 @@
-"""Conducts one run from the first sender to the last flush: warm-up, measured window, cool-down, signals."""
+"""The RunLoop: takes one run from the first sender to the last flush: warm-up, measured window, cool-down, signals."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from time import monotonic_ns
-from typing import Any, Protocol
+from typing import Protocol
 
 from loadgen.checks import certain
 from loadgen.engine.desk import Desk
 from loadgen.engine.messages import Item
 from loadgen.engine.process_stats import cpu_time, max_rss
-from loadgen.plan import Load
+from loadgen.outcomes.run_record import RunRecord
 from loadgen.recorder import Recorder
 from loadgen.run.collector import Collector
 from loadgen.run.phases import Phases
@@ -47,16 +47,16 @@ class Looks(Protocol):
 class RunLoop:
     """Runs senders over a schedule. After `run`, `interrupted` says whether it was cut short, and `ended` when.
 
-    `record` is what plan.json holds; `served` says whether who answers is still there, as far as that can be known.
+    `served` says whether who answers is still there, as far as that can be known.
     """
 
-    def __init__(self, load: Load, record: Mapping[str, Any], desk: Desk, ledger: Collector, phases: Phases,
+    def __init__(self, record: RunRecord, desk: Desk, collector: Collector, phases: Phases,
                  recorder: Recorder, view: View, looks: Looks | None = None,
                  served: Callable[[], bool] = lambda: True) -> None:
-        self._load = load
         self._record = record
+        self._load = record.plan.load
         self._desk = desk
-        self._ledger = ledger
+        self._collector = collector
         self._phases = phases
         self._recorder = recorder
         self._view = view
@@ -101,7 +101,7 @@ class RunLoop:
 
     def _begin(self) -> None:
         self._start = monotonic_ns() + _LEAD
-        self._ledger.begin(self._start)
+        self._collector.begin(self._start)
         self._desk.start(self._start)
 
     @property
@@ -117,7 +117,7 @@ class RunLoop:
             if feeding.done() and feeding.exception() is not None:
                 feeding.result()
             if tick % _FLUSH_EVERY == 0:
-                self._save(self._ledger.flush)
+                self._save(self._collector.flush)
                 self._show()
             if tick % _SECOND_EVERY == 0:
                 self._save(self._second)
@@ -148,7 +148,7 @@ class RunLoop:
 
     def _look(self, looks: Looks) -> None:
         """Close the window if it is precise enough, else let it go on to twice its length."""
-        self._save(self._ledger.flush)
+        self._save(self._collector.flush)
         if not self._stopping and looks.enough():
             self._stop()
             self._desk.cancel(Failure(CENSORED, "cool-down: the measured requests had ended"))
@@ -204,14 +204,14 @@ class RunLoop:
             self._desk.cancel(Failure(CENSORED, "the disk was full"))
 
     def _second(self) -> None:
-        self._ledger.sample_clock()
-        self._ledger.log(self._elapsed)
-        self._ledger.health(self._own_health())
+        self._collector.sample_clock()
+        self._collector.log(self._elapsed)
+        self._collector.health(self._own_health())
         self._give_up()
 
     def _give_up(self) -> None:
         """End a run that is certain to fail, if that is wanted: what is in flight is cancelled."""
-        if self._stopping or not self._record["judgement"]["abort_on_fail"]:
+        if self._stopping or not self._record.plan.judgement.abort_on_fail:
             return
         self.aborted = certain(self._recorder)
         if self.aborted:
@@ -221,14 +221,15 @@ class RunLoop:
 
     def _last_lines(self) -> None:
         if self._start:
-            self._ledger.flush()
+            self._collector.flush()
             self._second()
-            self._ledger.flush()  # the health line of that second
+            self._collector.flush()  # the health line of that second
 
     def _own_health(self) -> Health:
-        return Health(at=self._elapsed, sender=ABSENT, cpu=cpu_time(), rss=max_rss(), in_flight=self._ledger.in_flight)
+        return Health(at=self._elapsed, sender=ABSENT, cpu=cpu_time(), rss=max_rss(),
+                      in_flight=self._collector.in_flight)
 
     def _show(self) -> None:
-        ledger = self._ledger
-        counts = (ledger.offered, ledger.completed, ledger.in_flight, ledger.tokens)
+        collector = self._collector
+        counts = (collector.offered, collector.completed, collector.in_flight, collector.tokens)
         self._view.update(describe(self._recorder, self._record, self._elapsed, counts, self._pace, self._stopping))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
+from loadgen.outcomes.run_record import RunRecord
 from loadgen.plan import OutputOptions
 from loadgen.recorder import Recorder
 from loadgen.reports.export.prometheus import CONTENT_TYPE, Snapshot, expose, info_of
 from loadgen.run.loop import View
+from loadgen.run_files.record import to_json
 from loadgen.summary.numbers import OF_TOKENS, requests
 from loadgen.types import SECOND, Progress, UsageError
 
@@ -25,15 +27,15 @@ class MetricsServer:
         self._view = view
         self._progress: Progress | None = None
         self._recorder: Recorder | None = None
-        self._record: Mapping[str, Any] = {}
+        self._record: RunRecord | None = None
 
-    def begin(self, recorder: Recorder, record: Mapping[str, Any]) -> None:
-        """Say from now on what `recorder` holds. `record` is what plan.json holds."""
+    def begin(self, recorder: Recorder, record: RunRecord) -> None:
+        """Say from now on what `recorder` holds."""
         self._recorder, self._record = recorder, record
 
     def answer(self) -> tuple[int, str]:
         """Return (status, text): 503 until there is something to say."""
-        if self._recorder is None or self._progress is None:
+        if self._recorder is None or self._record is None or self._progress is None:
             return 503, "the run has not begun\n"
         return 200, expose(snapshot(self._recorder, self._record, self._progress))
 
@@ -53,14 +55,14 @@ class MetricsServer:
         self._view.stop()
 
 
-def snapshot(recorder: Recorder, record: Mapping[str, Any], progress: Progress) -> Snapshot:
+def snapshot(recorder: Recorder, record: RunRecord, progress: Progress) -> Snapshot:
     """Take a snapshot of a run that goes on."""
-    unknown = () if record["target"]["stream"] else OF_TOKENS
+    unknown = () if record.plan.target.stream else OF_TOKENS
     histograms = {name: histogram for name, histogram in recorder.metrics.items() if name not in unknown}
-    live = {"offered": progress.offered, "in_flight": progress.in_flight, "planned_rate": record["load"]["rate"],
+    live = {"offered": progress.offered, "in_flight": progress.in_flight, "planned_rate": record.plan.load.rate,
             "offered_rate": progress.offered_rate, "elapsed": progress.elapsed / SECOND,
             "failing_checks": len(progress.warnings)}
-    return Snapshot(info_of(record, record["resolved"]["provenance"]), requests(recorder), histograms, live,
+    return Snapshot(info_of(to_json(record), record.resolved.provenance), requests(recorder), histograms, live,
                     _PHASES.get(progress.phase, ""))
 
 

@@ -1,12 +1,11 @@
-"""What the live view is told, out of the books of a run. Pure."""
+"""How a run goes, for the live view: made from what is recorded so far. Pure."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from typing import Any
 
 from loadgen import checks
+from loadgen.outcomes.run_record import RunRecord
 from loadgen.recorder import Recorder
 from loadgen.types import ABSENT, MEASURED, SECOND, Progress, Window
 
@@ -50,7 +49,7 @@ def quantiles(recorder: Recorder, name: str) -> tuple[int, int]:
     return histogram.percentile(0.5), histogram.percentile(0.99)
 
 
-def describe(recorder: Recorder, record: Mapping[str, Any], elapsed: int, counts: tuple[int, int, int, int],
+def describe(recorder: Recorder, record: RunRecord, elapsed: int, counts: tuple[int, int, int, int],
              pace: Pace, stopping: bool) -> Progress:
     """Make the Progress. `counts` are offered, completed, in flight and output tokens, of all phases."""
     window = recorder.window

@@ -8,12 +8,13 @@ McPherson & Rowe 1969 for the inflation; alpha spending by a telescoping sum, as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from loadgen import slo
 from loadgen.checks import evidence
+from loadgen.outcomes.run_record import RunRecord
 from loadgen.plan import Duration, Plan
 from loadgen.recorder.batch import Batch
 from loadgen.recorder.looks import InterimLook, recorded
@@ -35,7 +36,7 @@ def extended(plan: Plan) -> Plan:
 class SequentialStop:
     """The looks of one run, as it goes. `taken` is the look that closed its window, None until then."""
 
-    def __init__(self, looks: tuple[InterimLook, ...], phases: Phases, record: Mapping[str, Any],
+    def __init__(self, looks: tuple[InterimLook, ...], phases: Phases, record: RunRecord,
                  rows: Callable[[], Iterable[Batch]]) -> None:
         """Begin before the first look. `rows` gives all rows that were written so far."""
         self._looks = looks

@@ -6,48 +6,25 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from loadgen.figures import curves, draw
 from loadgen.outcomes.report import Report
+from loadgen.outcomes.run_record import RunRecord
 from loadgen.recorder import Recorder
 from loadgen.recorder.estimate import CONFIDENCE
 from loadgen.recorder.looks import InterimLook, recorded
 from loadgen.run_files import RunReader, names
+from loadgen.run_files.record import from_json
 from loadgen.summary import build
 from loadgen.summary.run_data import RequestColumns, RunData
-from loadgen.types import UsageError, Window
-
-_NEEDED: Final = (("target", "stream"), ("load", "connections"), ("judgement", "slo"), ("resolved", "schedule"),
-                  ("resolved", "provenance"), ("resolved", "window", "start"), ("resolved", "window", "length"),
-                  ("resolved", "window", "count"))
-"""What plan.json says of every run that began."""
+from loadgen.types import Window
 
 
-def opens_each(record: Mapping[str, Any]) -> bool:
-    """Say whether each request of a run opened a connection of its own, on purpose; `record` is its plan.json."""
-    return bool(record["load"]["connections"] == "new")
-
-
-def record_of(reader: RunReader) -> dict[str, Any]:
-    """Return plan.json of a run. Raises UsageError if there is none, or one that no run wrote."""
-    record = reader.plan()
-    for path in _NEEDED:
-        found: Any = record
-        for key in path:
-            if not isinstance(found, Mapping) or key not in found:
-                raise UsageError(f"{reader.dir / names.PLAN} is no whole plan of a run, it lacks {'.'.join(path)}: it "
-                                 "was written by hand, or the run ended before it began")
-            found = found[key]
-    return record
-
-
-def report_of(recorder: Recorder, record: Mapping[str, Any], interrupted: bool, server: Mapping[str, Any],
-              aborted: str = "") -> Report:
-    """Make the Report of what was recorded; `record` is plan.json, `server` what the server itself counted."""
-    resolved = record["resolved"]
-    report = build(recorder, record, resolved["schedule"], resolved["provenance"], interrupted, aborted)
-    return replace(report, server=server)
+def report_of(recorder: Recorder, record: RunRecord, plan: Mapping[str, Any], interrupted: bool,
+              server: Mapping[str, Any], aborted: str = "") -> Report:
+    """Make the Report of what was recorded; `plan` is what plan.json holds, `server` what the server itself counted."""
+    return replace(build(recorder, record, interrupted, aborted), plan=dict(plan), server=server)
 
 
 def replay(directory: Path) -> Report:
@@ -61,18 +38,20 @@ def replay(directory: Path) -> Report:
 def read_back(directory: Path, name: str = "") -> RunData:
     """Read a run back from its files alone, as `replay` does. `name` tells it from others (that of the directory)."""
     reader = RunReader(directory)
-    record = record_of(reader)
+    plan = reader.plan()
+    record = from_json(plan, directory / names.PLAN)
     lines = list(reader.health())
     events = {str(line.get("event")): line for line in lines if isinstance(line, dict)}
     end = events.get("end", {"interrupted": True})  # a run that did not live to say how it ended
-    look = InterimLook(Window(**record["resolved"]["window"]), 1 << 62, CONFIDENCE)
+    look = InterimLook(record.resolved.window, 1 << 62, CONFIDENCE)
     if "look" in end:
         look = InterimLook(Window(**end["look"]["window"]), end["look"]["last"], end["look"]["confidence"])
-        record = {**record, "resolved": {**record["resolved"], "schedule": end["schedule"]}}
+        record = replace(record, resolved=replace(record.resolved, schedule=end["schedule"]))
+        plan = {**plan, "resolved": {**plan["resolved"], "schedule": end["schedule"]}}
     recorder = recorded(look, record, reader.rows(), (line for line in lines if not isinstance(line, dict)))
     interrupted, server = bool(end["interrupted"]), events.get("server", {}).get("facts", {})
-    report = report_of(recorder, record, interrupted, server, str(end.get("aborted", "")))
-    stream, fresh = bool(record["target"]["stream"]), opens_each(record)
+    report = report_of(recorder, record, plan, interrupted, server, str(end.get("aborted", "")))
+    stream, fresh = record.plan.target.stream, record.opens_each
     histograms = {metric: recorder.metrics[metric] for metric in report.metrics}
     return RunData(name or directory.resolve().name, directory, report, histograms,
                   lambda: (RequestColumns.of(batch, fresh) for batch in reader.rows()), reader.logs,

@@ -28,7 +28,7 @@ from loadgen.run.metrics_server import MetricsServer, snapshot
 from loadgen.stats.histogram import HIGHEST, Histogram
 from loadgen.types import CENSORED, FAILURES, Progress
 from support import report_samples as samples
-from support.made_runs import MS, S, plan_of, recorded, row, run_of, window_of
+from support.made_runs import MS, S, record_of, recorded, row, run_of, window_of
 from support.prometheus_text import PROGRESS, parsed
 from support.report_samples import result_of
 from support.runs import LIMIT, command
@@ -118,7 +118,7 @@ def test_a_finished_run_has_the_numbers_of_its_summary_and_no_live_ones(tmp_path
 def test_a_run_that_goes_on_says_where_it_is() -> None:
     rows = run_of(50.0, 5 * S)
     recorder = recorded(rows, window_of(rows, 5 * S))
-    families = parsed(expose(snapshot(recorder, {**plan_of(), "resolved": {"provenance": {}}}, PROGRESS)))
+    families = parsed(expose(snapshot(recorder, record_of(), PROGRESS)))
     assert [value(families, name) for name, _, _ in LIVE.values()] == [160, 10, 50, 50.5, 3, 1]
     assert value(families, "loadgen_phase", phase="measured") == 1
     assert value(families, "loadgen_phase", phase="draining") == 0
@@ -127,7 +127,7 @@ def test_a_run_that_goes_on_says_where_it_is() -> None:
 
 def test_the_first_failures_of_a_class_are_an_increase() -> None:
     """To rate() a series has no increase at its birth, so that each class has to be there before it is seen."""
-    recorder, record = recorded([], window_of([], 5 * S)), {**plan_of(), "resolved": {"provenance": {}}}
+    recorder, record = recorded([], window_of([], 5 * S)), record_of()
     before = parsed(expose(snapshot(recorder, record, PROGRESS)))
     recorder.fold(Batch.of([row(n, phase=n % 3, tokens=0, failure=kind) for n, kind in enumerate(
         failure for failure in (*FAILURES, CENSORED) for _ in PHASES)]))
@@ -140,7 +140,7 @@ def test_the_first_failures_of_a_class_are_an_increase() -> None:
 
 def test_an_answer_in_one_piece_has_no_token_times() -> None:
     rows = run_of(50.0, 5 * S)
-    record: dict[str, Any] = {**plan_of(), "target": {"stream": False}, "resolved": {"provenance": {}}}
+    record = record_of(stream=False)
     families = parsed(expose(snapshot(recorded(rows, window_of(rows, 5 * S)), record, PROGRESS)))
     assert value(families, "loadgen_ttft_seconds_count") == 0
     assert value(families, "loadgen_e2e_seconds_count") > 0
@@ -170,7 +170,7 @@ def test_the_page_says_nothing_before_the_run_begins_and_hides_nothing_from_the_
     page = MetricsServer(view)
     page.start("title")
     assert page.answer()[0] == 503
-    page.begin(Recorder(window_of(rows, 5 * S)), {**plan_of(), "resolved": {"provenance": {}}})
+    page.begin(Recorder(window_of(rows, 5 * S)), record_of())
     assert page.answer()[0] == 503
     page.update(PROGRESS)
     page.warn("careful")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from loadgen.outcomes.report import Report
+from loadgen.outcomes.run_record import Resolved, RunRecord
+from loadgen.plan import Criteria, Load, Plan, Target
 from loadgen.recorder import Recorder
 from loadgen.recorder.batch import Batch
+from loadgen.run_files.record import to_json
 from loadgen.slo import expand
 from loadgen.summary import build
 from loadgen.types import COOLDOWN, MEASURED, WARMUP, ClockSample, Health, RequestRow, Window
@@ -72,13 +76,16 @@ def recorded(rows: Sequence[RequestRow], window: Window, slo: Sequence[str] = ()
     return recorder
 
 
-def plan_of(rate: float = 50.0, slo: Sequence[str] = (), **judgement: Any) -> dict[str, Any]:
-    """Return the tables of plan.json that a report looks at."""
-    return {"load": {"rate": rate, "concurrency": 0}, "target": {"stream": True},
-            "judgement": {"slo": list(slo), "precision": 0.05, "lax": False, **judgement}}
+def record_of(rate: float = 50.0, slo: Sequence[str] = (), stream: bool = True, concurrency: int = 0,
+              resolved: Resolved | None = None, **judgement: Any) -> RunRecord:
+    """Return the RunRecord of a run of which only this matters."""
+    return RunRecord(Plan(target=Target(stream=stream), load=Load(rate=rate, concurrency=concurrency),
+                          judgement=Criteria(slo=tuple(slo), **judgement)),
+                     resolved or Resolved(Window(0)))
 
 
 def report_of(rows: Sequence[RequestRow], window: Window, slo: Sequence[str] = (), rate: float = 50.0, size: int = 1000,
               **judgement: Any) -> Report:
     """Return the Report of rows."""
-    return build(recorded(rows, window, slo, size), plan_of(rate, slo, **judgement))
+    record = record_of(rate, slo, **judgement)
+    return replace(build(recorded(rows, window, slo, size), record), plan=to_json(record))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loadgen.config import plan_file
-from loadgen.outcomes.report import SCHEMA
+from loadgen.outcomes.run_record import Resolved, RunRecord
 from loadgen.plan import Duration, Load, Plan, Target, Workload
 from loadgen.recorder.batch import Batch
 from loadgen.run_files import RunWriter
+from loadgen.run_files.record import to_json
 from loadgen.summary import build
 from loadgen.types import SECOND, Health, RequestRow, Window
 from support.made_runs import recorded, run_of, window_of
@@ -32,16 +32,15 @@ def write_rows(path: Path, rows: Sequence[RequestRow], window: Window, plan: Pla
     load = plan.load
     facts = {"loadgen": "0.1.0", "model": plan.target.model, "senders": 1, **provenance}
     schedule = {"law": load.arrivals, "rate": load.rate, "seed": load.seed, "sha256": f"{load.seed:06x}".ljust(64, "0")}
-    record = {"schema": SCHEMA, **plan_file.to_dict(plan),
-              "resolved": {"window": asdict(window), "schedule": schedule, "provenance": facts}}
+    record = RunRecord(plan, Resolved(window, schedule, facts))
     writer = RunWriter(path)
-    writer.write_plan(record)
+    writer.write_plan(to_json(record))
     writer.write_rows(Batch.of(rows))
     writer.write_health(Health(5 * SECOND, 0, cpu=10, rss=50_000_000, stall=200_000))
     if summary:
         writer.write_health({"event": "end", "interrupted": False})
         recorder = recorded(rows, window, plan.judgement.slo)
-        writer.finish(build(recorder, record, schedule, facts).to_json())
+        writer.finish(replace(build(recorder, record), plan=to_json(record)).to_json())
     writer.close()
     return path
 

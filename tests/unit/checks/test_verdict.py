@@ -13,7 +13,7 @@ from loadgen.checks.steady import Drift, Steady
 from loadgen.outcomes.report import Check, SloResult
 from loadgen.slo import parse
 from loadgen.types import WARMUP
-from support.made_runs import MS, S, plan_of, recorded, row, run_of, window_of
+from support.made_runs import MS, S, record_of, recorded, row, run_of, window_of
 
 GOOD = Evidence(
     rate=10, senders=2, planned=1000, offered=1000, tried=1000, succeeded=1000, lag_p99=MS, median_wait=200 * MS,
@@ -128,7 +128,7 @@ def test_the_interval_decides_a_gate() -> None:
              "errors<1%": True, "errors<0.1%": None, "goodput>40": True, "goodput>60": False, "e2e.mean<1s": True,
              "chunk_gap.p99<20ms": True, "output_tokens>500": True, "output_tokens>5000": False, "completed>20": True,
              "output_tokens.mean>10": True, "ttfo.p99<1s": None, "itl.p99<20ms": True}
-    seen = evidence(recorded(rows, window_of(rows, 30 * S), list(texts)), plan_of())
+    seen = evidence(recorded(rows, window_of(rows, 30 * S), list(texts)), record_of())
     assert {one.gate.slo: one.gate.ok for one in seen.gates} == texts
     by_text = {one.gate.slo: one.gate for one in seen.gates}
     assert by_text["ttft.p99.9<100ms"].needed == by_text["errors<0.1%"].needed == 3688
@@ -137,7 +137,7 @@ def test_the_interval_decides_a_gate() -> None:
 def test_a_limit_inside_the_interval_asks_for_more_requests() -> None:
     rows = run_of(50, 30 * S)
     recorder = recorded(rows, window_of(rows, 30 * S), ["ttft.p90<53300us", "itl.p90<10630us"])
-    for one in evidence(recorder, plan_of()).gates:
+    for one in evidence(recorder, record_of()).gates:
         low, high = one.interval or (0, 0)
         assert one.gate.ok is None and high and low < one.slo.limit < high
         assert one.gate.needed > recorder.measured.offered / 10
@@ -147,7 +147,7 @@ def test_the_overloaded_run_is_unstable_and_the_healthy_one_is_not() -> None:
     for slots, length, stable in ((0, 30 * S, True), (14, 30 * S, True), (10, 30 * S, False), (3, 30 * S, False),
                                   (8, 6 * S, False)):
         rows = run_of(50, length, slots=slots, tail=2 * S)
-        verdict = judge(evidence(recorded(rows, window_of(rows, length)), plan_of()))
+        verdict = judge(evidence(recorded(rows, window_of(rows, length)), record_of()))
         (check,) = (one for one in verdict.checks if one.name == "steady_state")
         assert check.ok == stable, (slots, check)
         assert verdict.valid == stable
@@ -157,15 +157,15 @@ def test_the_overloaded_run_is_unstable_and_the_healthy_one_is_not() -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_a_healthy_smoke_run_is_valid(seed: int) -> None:
     rows = run_of(10, 15 * S, warmup=1500 * MS, ttft=200 * MS, itl=20 * MS, tokens=64, seed=seed)
-    verdict = judge(evidence(recorded(rows, window_of(rows, 15 * S, 1500 * MS)), plan_of(10)))
+    verdict = judge(evidence(recorded(rows, window_of(rows, 15 * S, 1500 * MS)), record_of(10)))
     assert verdict.valid, [check for check in verdict.checks if not check.ok]
 
 
 def test_a_short_smoke_run_fails_in_one_row_and_lax_lets_it_pass() -> None:
     rows = run_of(10, 5 * S, warmup=1 * S, ttft=200 * MS, itl=20 * MS, tokens=128)
     recorder = recorded(rows, window_of(rows, 5 * S, 1 * S))
-    assert [check.name for check in judge(evidence(recorder, plan_of(10))).checks if not check.ok] == ["duration"]
-    assert judge(evidence(recorder, plan_of(10, lax=True))).exit_code == 0
+    assert [check.name for check in judge(evidence(recorder, record_of(10))).checks if not check.ok] == ["duration"]
+    assert judge(evidence(recorder, record_of(10, lax=True))).exit_code == 0
 
 
 def test_a_server_that_slows_down_for_a_while_breaks_littles_law_or_the_steady_state() -> None:
@@ -174,25 +174,25 @@ def test_a_server_that_slows_down_for_a_while_breaks_littles_law_or_the_steady_s
         if one.due > 24 * S:
             one.end += 500 * MS
             one.token_at = [at + 500 * MS for at in one.token_at]
-    verdict = judge(evidence(recorded(rows, window_of(rows, 30 * S)), plan_of()))
+    verdict = judge(evidence(recorded(rows, window_of(rows, 30 * S)), record_of()))
     assert {"steady_state"} <= {check.name for check in verdict.checks if not check.ok}
 
 
 def test_what_fails_so_far_is_named_while_the_run_goes_on() -> None:
     recorder = recorded([row(i, due=i * S, failure="http_5xx" if i else "") for i in range(5)], window_of([], S, 0))
-    assert warnings(recorder, plan_of()) == ("errors",)
+    assert warnings(recorder, record_of()) == ("errors",)
 
 
 @pytest.mark.parametrize("kind", ["model_lost", "sender_lost"])
 def test_who_dies_in_the_warm_up_is_told(kind: str) -> None:
     recorder = recorded([row(0, phase=WARMUP, failure=kind)], window_of([], S, 0))
-    assert kind in warnings(recorder, plan_of())
+    assert kind in warnings(recorder, record_of())
 
 
 def test_reads_without_stamps_are_judged_by_receive_lag() -> None:
     recorder = recorded([row(i, due=i * MS, unstamped=11, token_lag=[9 * MS] * 10) for i in range(5)],
                         window_of([], S, 0))
-    assert warnings(recorder, plan_of()) == ("receive_lag",)
+    assert warnings(recorder, record_of()) == ("receive_lag",)
 
 
 def test_the_page_lists_the_rows_in_their_order() -> None:

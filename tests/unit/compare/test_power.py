@@ -7,11 +7,12 @@ import pytest
 
 from benchmarks import compare_power
 from loadgen.compare import Measured
+from loadgen.outcomes.run_record import Resolved
 from loadgen.recorder import Recorder
 from loadgen.recorder.batch import Batch
 from loadgen.summary import build
 from loadgen.types import RequestRow
-from support.made_runs import MS, S, plan_of, row, run_of, window_of
+from support.made_runs import MS, S, record_of, row, run_of, window_of
 
 
 def test_compare_on_equal_sides_is_quiet_and_a_slow_down_of_a_tenth_is_found() -> None:
@@ -41,7 +42,7 @@ def made_pool(runs: int, spread: float) -> tuple[list[Any], list[Any]]:
 def as_measured(rows: list[RequestRow], seed: int, factor: float) -> Any:
     recorder = Recorder(window_of(rows, 10 * S))
     recorder.fold(compare_power.slowed(Batch.of(rows), factor))
-    report = build(recorder, plan_of(30.0), {"sha256": str(seed)})
+    report = build(recorder, record_of(30.0, resolved=Resolved(recorder.window, {"sha256": str(seed)})))
     return Measured(f"{seed} x{factor}", report)
 
 

@@ -14,7 +14,7 @@ from loadgen.cli import main
 from loadgen.cli.grafana import dashboard
 from loadgen.reports.export.prometheus import expose
 from loadgen.run.metrics_server import snapshot
-from support.made_runs import S, plan_of, recorded, run_of, window_of
+from support.made_runs import S, record_of, recorded, run_of, window_of
 from support.prometheus_text import PROGRESS, parsed
 
 DASHBOARD: dict[str, Any] = json.loads(dashboard())
@@ -27,7 +27,7 @@ MACROS = {"$__rate_interval": "30s", "$__interval": "5s", "$instance": "a"}
 def exposed() -> dict[str, set[str]]:
     """Every name of a sample, and the labels that it has there (and those that a scrape adds)."""
     rows = run_of(50.0, 5 * S)
-    record = {**plan_of(), "resolved": {"provenance": {}}}
+    record = record_of()
     text = expose(snapshot(recorded(rows, window_of(rows, 5 * S)), record, PROGRESS))
     found: dict[str, set[str]] = {}
     for family in parsed(text).values():

@@ -20,7 +20,7 @@ from loadgen.schedule import look_counts, plan_offsets
 from loadgen.stats.estimation import look_confidence, order_statistic_ranks
 from loadgen.stats.histogram import Histogram
 from loadgen.types import COOLDOWN, MEASURED, SECOND, WARMUP, Window
-from support.made_runs import MS, S, plan_of, run_of
+from support.made_runs import MS, S, record_of, run_of
 from support.stored_runs import as_rows
 
 
@@ -106,8 +106,7 @@ class Course:
         window = Window(0, 8 * S, count)
         self.phases = Phases(window, 0, count)
         self.looks = looks_of(window, 0, [count // 4, count // 2, count])
-        self.record = {**plan_of(100, ["ttft.p50<1s"], precision=precision), "resolved": {}}
-        self.record["load"]["connections"] = "reuse"
+        self.record = record_of(100, ["ttft.p50<1s"], precision=precision)
         self.looking = SequentialStop(self.looks, self.phases, self.record, lambda: iter(self.rows))
 
 

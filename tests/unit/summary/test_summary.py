@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.outcomes.report import Report
+from loadgen.outcomes.run_record import Resolved
 from loadgen.recorder import Recorder
 from loadgen.recorder.batch import Batch
 from loadgen.recorder.estimate import percentile, rate, share
 from loadgen.slo import expand
 from loadgen.summary import build
 from loadgen.types import ABSENT, CENSORED, COOLDOWN, MEASURED, WARMUP, RequestRow, Window
-from support.made_runs import MS, S, plan_of, recorded, report_of, row, run_of, window_of
+from support.made_runs import MS, S, record_of, recorded, report_of, row, run_of, window_of
 
 ROWS = run_of(50, 6 * S, warmup=1 * S, tail=1 * S)
 ROWS[100] = replace(ROWS[100], failure="in_band", failure_type="overloaded", detail="try later")
@@ -29,7 +30,7 @@ def report_folded_at(cuts: list[int], window: Window) -> dict[str, object]:
     recorder = Recorder(window, expand(SLO))
     for low, high in zip([0, *cuts], [*cuts, len(ROWS)], strict=True):
         recorder.fold(Batch.of(ROWS[low:high]))
-    return build(recorder, plan_of(slo=SLO), {"sha256": "x"}, {"version": "1"}).to_json()
+    return build(recorder, record_of(slo=SLO, resolved=Resolved(window, {"sha256": "x"}, {"version": "1"}))).to_json()
 
 
 @settings(max_examples=15, deadline=None)
@@ -110,7 +111,7 @@ def test_rates_are_over_the_window() -> None:
 
 def test_a_closed_loop_of_known_count_has_rates_over_the_time_it_took() -> None:
     rows = [row(i, due=i * 200 * MS, ttft=100 * MS, itl=10 * MS, tokens=10) for i in range(100)]
-    plan = plan_of(0) | {"load": {"concurrency": 1}}
+    plan = record_of(0, concurrency=1)
     report = build(recorded(rows, Window(0, count=100)), plan)
     assert report.rates["completed"] == pytest.approx(5, rel=0.02)
     assert report.rates["output_tokens"] == pytest.approx(50, rel=0.02)
@@ -120,13 +121,13 @@ def test_a_closed_loop_of_known_count_has_rates_over_the_time_it_took() -> None:
 
 def test_a_closed_loop_shorter_than_a_bin_has_rates_too() -> None:
     rows = [row(i, ttft=10 * MS, itl=1 * MS, tokens=5) for i in range(10)]
-    rates = build(recorded(rows, Window(0, count=10)), plan_of()).rates
+    rates = build(recorded(rows, Window(0, count=10)), record_of()).rates
     assert rates["output_tokens"] == pytest.approx(50 / 0.014, rel=0.01)
 
 
 def test_without_streaming_there_are_no_token_times() -> None:
     rows = [row(i, due=i * MS, tokens=1) for i in range(50)]
-    report = build(recorded(rows, Window(0, S), ["ttft.p50<1s"]), plan_of() | {"target": {"stream": False}})
+    report = build(recorded(rows, Window(0, S), ["ttft.p50<1s"]), record_of(stream=False))
     assert set(report.metrics) >= {"e2e", "e2e_scheduled", "lag", "output_tokens"}
     assert not {"ttft", "ttft_scheduled", "itl", "tpot"} & set(report.metrics)
     assert report.verdict.gates[0].ok is None
@@ -134,20 +135,20 @@ def test_without_streaming_there_are_no_token_times() -> None:
 
 def test_an_interrupted_run_is_judged_over_what_there_is() -> None:
     rows = [one for one in ROWS if one.end < 3 * S]
-    report = build(recorded(rows, window_of(ROWS, 6 * S, 1 * S)), plan_of(), interrupted=True)
+    report = build(recorded(rows, window_of(ROWS, 6 * S, 1 * S)), record_of(), interrupted=True)
     assert report.verdict.exit_code == 130 and report.verdict.interrupted and not report.verdict.valid
     assert report.window["length"] < 2 * S and report.rates["offered"] > 30
 
 
 def test_a_run_without_a_row_still_has_a_report() -> None:
-    report = build(recorded([], Window(0, 10 * S, 100)), plan_of(slo=SLO), interrupted=True)
+    report = build(recorded([], Window(0, 10 * S, 100)), record_of(slo=SLO), interrupted=True)
     assert report.metrics == {} and report.verdict.exit_code == 130
     assert json.dumps(report.to_json(), allow_nan=False)
 
 
 def test_a_run_in_which_all_failed_says_so() -> None:
     rows = [row(i, due=i * MS, failure="connect", sent=ABSENT, tokens=0, detail="refused") for i in range(50)]
-    report = build(recorded(rows, Window(0, S, 50), ["ttft.p99<1s"]), plan_of())
+    report = build(recorded(rows, Window(0, S, 50), ["ttft.p99<1s"]), record_of())
     failing = {check.name: check for check in report.verdict.checks if not check.ok}
     assert "no request succeeded" in failing["sample_size"].remedy and "connect 50" in failing["errors"].remedy
     assert "schedule" not in failing and report.verdict.exit_code == 3

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from time import monotonic_ns
 from typing import Protocol
 
 from loadgen.engine import messages
+from loadgen.engine.in_flight import InFlight
 from loadgen.engine.messages import (
     CallBatch,
     Cancel,
@@ -26,6 +24,7 @@ from loadgen.engine.messages import (
     Start,
     Stop,
 )
+from loadgen.engine.sender_process import SenderProcess
 from loadgen.protocols.link import Link
 from loadgen.types import CENSORED, SECOND, Failure, Health, Timeline
 
@@ -33,45 +32,32 @@ _LOOK_AHEAD = 3_000_000_000  # ns of schedule that a sender holds
 _PRIMED = SECOND  # ns of schedule that senders hold before the start
 _BATCH = 64
 _NAP = 0.05  # s between looks at the schedule; short beside the look-ahead
-_FAREWELL = 5.0  # s that a sender has to end by itself
 
 
 class Handler(Protocol):
-    """Who hears what happens. `due` is ns since the start of the schedule, `sent` CLOCK_MONOTONIC ns."""
+    """Who hears what happens to requests. `done` says whether a request is to be sent again."""
 
-    def sent(self, index: int, due: int, sent: int) -> None: ...
-    def done(self, timeline: Timeline) -> None: ...
+    def sent(self, flight: InFlight) -> None: ...
+    def done(self, flight: InFlight, timeline: Timeline) -> bool: ...
     def health(self, health: Health) -> None: ...
     def lost(self, sender: int) -> None: ...
-
-
-@dataclass(slots=True)
-class _Sender:
-    """The desk's view of one sender process."""
-
-    number: int
-    process: subprocess.Popen[bytes]
-    link: Link | None = None
-    allowance: int = 0
-    outstanding: dict[int, Item] = field(default_factory=dict)  # handed over, without the data
-    batch: list[Item] = field(default_factory=list)
-    ready: bool = False
-    finished: bool = False
-    lost: bool = False
 
 
 class Desk:
     """Run senders. Use: `await open()`, `feed()` as a task, `await primed()`, `start(at)`, ..., `await close()`.
 
-    `allowance` is the most calls that one sender may hold or have in flight.
+    `allowance` is the most calls that one sender may hold or have in flight. `in_flight` has the record of each request
+    that was handed over and has not ended, by index. `start` starts a sender, by its number.
     """
 
-    def __init__(self, setups: Sequence[Setup], handler: Handler, allowance: int) -> None:
+    def __init__(self, setups: Sequence[Setup], handler: Handler, allowance: int,
+                 start: Callable[[int], tuple[SenderProcess, socket.socket]] = SenderProcess.start) -> None:
         self._setups = setups
+        self._start_sender = start
         self._handler = handler
         self._allowance = allowance
-        self._senders: list[_Sender] = []
-        self._fragments: dict[int, list[bytearray]] = {}
+        self._senders: list[SenderProcess] = []
+        self.in_flight: dict[int, InFlight] = {}
         self._changed = asyncio.Event()  # something happened that the feed or a waiter may wait for
         self._primed = asyncio.Event()
         self._problem: Failure | None = None
@@ -84,15 +70,9 @@ class Desk:
         """Start the processes and open their connections; returns why not, if one could not."""
         loop = asyncio.get_running_loop()
         for setup in self._setups:
-            ours, theirs = socket.socketpair()
-            with theirs:
-                command = [sys.executable, "-m", "loadgen.engine.sender", str(theirs.fileno())]
-                # In our session on purpose: Linux shares out its processors by session first (autogroup), and a sender
-                # in one of its own waited up to seconds behind a server of many threads in another.
-                process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
-            sender = _Sender(setup.sender, process, allowance=self._allowance)
-            sender.link = Link(loop, ours, messages.ToDesk, self._hearing(sender), self._losing(sender))
-            sender.link.send(setup)
+            sender, line = self._start_sender(setup.sender)
+            sender.link = Link(loop, line, messages.ToDesk, self._hearing(sender), self._losing(sender))
+            sender.send(setup)
             self._senders.append(sender)
         await self._until(lambda: self._problem is not None or all(s.ready or s.lost for s in self._senders))
         return self._problem
@@ -123,20 +103,19 @@ class Desk:
     async def finished(self) -> None:
         """Wait until every sender has nothing left to do; report the calls that were due and still held back."""
         await self._until(lambda: all(s.finished or s.lost for s in self._senders))
-        for sender in self._senders:
-            for item in sender.outstanding.values():
-                if not self._closed and self._start_at is not None and self._start_at + item.due <= self._stopped_at:
-                    self._give_up(sender, item, Failure(CENSORED, "held back by --max-in-flight until the run ended"))
-            sender.outstanding.clear()
+        waiting = list(self.in_flight.values())
+        self.in_flight.clear()
+        for flight in waiting:
+            if not self._closed and self._start_at is not None and flight.due <= self._stopped_at - self._start_at:
+                self._give_up(flight, Failure(CENSORED, "held back by --max-in-flight until the run ended"))
 
     async def close(self) -> None:
         """End the processes."""
         for sender in self._senders:
-            if sender.link is not None:
-                sender.link.close()
+            sender.close()
         loop = asyncio.get_running_loop()
         for sender in self._senders:
-            await loop.run_in_executor(None, _end, sender.process)
+            await loop.run_in_executor(None, sender.end)
 
     def kill(self) -> None:
         """End the processes at once."""
@@ -155,49 +134,45 @@ class Desk:
 
     # Feeding.
 
-    async def feed(self, items: Iterator[Item]) -> None:
+    async def feed(self, calls: Iterator[InFlight]) -> None:
         """Hand calls over, no more than a look-ahead of them, until they end or the desk is stopped.
 
         Open loop deals them by index; in a closed loop whoever has room takes the next.
         """
-        for number, item in enumerate(items):
+        for number, flight in enumerate(calls):
             if number % 16 == 0:
                 await asyncio.sleep(0)
-            sender = await self._place(item)
+            sender = await self._place(flight)
             if sender is None:
                 break
+            item = self._hand_over(flight, sender)
             if sender.lost:
-                self._give_up(sender, item, _lost(sender))
+                self._lose(flight)
                 continue
-            sender.outstanding[item.index] = Item(item.index, item.due, item.target, b"")
             sender.batch.append(item)
             if len(sender.batch) >= _BATCH:
-                self._hand_over(sender)
+                sender.flush()
         self._flush()
         self._primed.set()
 
-    def again(self, item: Item, sender: int) -> bool:
-        """Hand over another attempt of a call to the sender that had it, due at once; False if nothing is wanted."""
-        chosen = self._senders[sender]
-        if self._stopped or chosen.lost or chosen.link is None:
-            return False
-        chosen.outstanding[item.index] = Item(item.index, self._elapsed(), item.target, b"", item.attempt)
-        chosen.link.send(CallBatch([item]))
-        return True
+    def _hand_over(self, flight: InFlight, sender: SenderProcess) -> Item:
+        self.in_flight[flight.index] = flight
+        sender.outstanding += 1
+        return flight.hand_over(sender.number)
 
     async def primed(self) -> None:
         """Wait until senders hold the first second of the schedule."""
         await self._primed.wait()
 
-    async def _place(self, item: Item) -> _Sender | None:
+    async def _place(self, flight: InFlight) -> SenderProcess | None:
         """Wait until the call may be handed over; None if nothing is wanted any more."""
         while not self._stopped:
-            wait = item.due - _LOOK_AHEAD - self._elapsed()
-            if item.due > _PRIMED or wait > 0:
+            wait = flight.due - _LOOK_AHEAD - self._elapsed()
+            if flight.due > _PRIMED or wait > 0:
                 self._primed.set()
             if wait <= 0:
-                sender = self._roomiest() if self._closed else self._senders[item.index % len(self._senders)]
-                if sender is not None and (sender.lost or len(sender.outstanding) < sender.allowance):
+                sender = self._roomiest() if self._closed else self._senders[flight.index % len(self._senders)]
+                if sender is not None and (sender.lost or sender.outstanding < self._allowance):
                     return sender
             self._flush()
             self._primed.set()
@@ -207,40 +182,35 @@ class Desk:
                 await asyncio.sleep(_NAP)
         return None
 
-    def _roomiest(self) -> _Sender | None:
+    def _roomiest(self) -> SenderProcess | None:
         living = [sender for sender in self._senders if not sender.lost]
-        return min(living, key=lambda sender: len(sender.outstanding), default=None)
+        return min(living, key=lambda sender: sender.outstanding, default=None)
 
     def _elapsed(self) -> int:
         return 0 if self._start_at is None else monotonic_ns() - self._start_at
 
     def _flush(self) -> None:
         for sender in self._senders:
-            self._hand_over(sender)
-
-    def _hand_over(self, sender: _Sender) -> None:
-        if sender.batch and sender.link is not None:
-            sender.link.send(CallBatch(sender.batch))
-        sender.batch = []
+            sender.flush()
 
     # Hearing.
 
     def _tell(self, message: messages.ToSender) -> None:
         for sender in self._senders:
-            if sender.link is not None and not sender.lost:
-                sender.link.send(message)
+            sender.send(message)
 
-    def _hearing(self, sender: _Sender) -> Callable[[messages.ToDesk], None]:
+    def _hearing(self, sender: SenderProcess) -> Callable[[messages.ToDesk], None]:
         def hear(message: messages.ToDesk) -> None:
             match message:
                 case Done(timeline):
-                    sender.outstanding.pop(timeline.index, None)
-                    self._done(timeline)
+                    self._done(timeline, sender)
                 case Fragment(index, payload):
-                    self._fragments.setdefault(index, []).append(payload)
+                    self.in_flight[index].parts.append(payload)
                 case Sent(requests):
                     for index, due, sent in requests:
-                        self._handler.sent(index, due, sent)
+                        flight = self.in_flight[index]
+                        flight.launch(due, sent)
+                        self._handler.sent(flight)
                 case Pulse(health):
                     self._handler.health(health)
                 case Ready(failure):
@@ -251,29 +221,36 @@ class Desk:
             self._changed.set()
         return hear
 
-    def _done(self, timeline: Timeline) -> None:
-        parts = self._fragments.pop(timeline.index, None)
-        if parts:
-            timeline.payload = b"".join((*parts, timeline.payload))
-        self._handler.done(timeline)
+    def _done(self, timeline: Timeline, sender: SenderProcess) -> None:
+        """An attempt has ended: it is recorded, and followed by another if that is wanted."""
+        flight = self.in_flight.pop(timeline.index)
+        sender.outstanding -= 1
+        flight.take_parts(timeline)
+        if self._stopped:
+            flight.retries = 0
+        if self._handler.done(flight, timeline):
+            flight.retry(self._elapsed())
+            sender.send(CallBatch([self._hand_over(flight, sender)]))
 
-    def _losing(self, sender: _Sender) -> Callable[[], None]:
+    def _losing(self, sender: SenderProcess) -> Callable[[], None]:
         def lose() -> None:
             if sender.finished:
                 return
             sender.lost = True
             self._handler.lost(sender.number)
-            for item in sender.outstanding.values():
-                self._fragments.pop(item.index, None)
-                self._give_up(sender, item, _lost(sender))
-            sender.outstanding.clear()
+            for flight in [each for each in self.in_flight.values() if each.sender == sender.number]:
+                self._lose(flight)
             self._changed.set()
         return lose
 
-    def _give_up(self, sender: _Sender, item: Item, failure: Failure) -> None:
+    def _lose(self, flight: InFlight) -> None:
+        del self.in_flight[flight.index]
+        self._give_up(flight, Failure("sender_lost", f"sender {flight.sender} died"))
+
+    def _give_up(self, flight: InFlight, failure: Failure) -> None:
         """Report a request that its sender will not."""
-        self._handler.done(Timeline(item.index, sender.number, item.target, item.due, failure=failure,
-                                    attempt=item.attempt))
+        flight.retries = 0
+        self._handler.done(flight, flight.lost(failure))
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
@@ -283,15 +260,3 @@ class Desk:
         """Wait for the next event. Every waiter looks at its condition first, without giving way in between."""
         self._changed.clear()
         await self._changed.wait()
-
-
-def _lost(sender: _Sender) -> Failure:
-    return Failure("sender_lost", f"sender {sender.number} died")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    try:
-        process.wait(_FAREWELL)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -1,4 +1,4 @@
-"""The desk's books: what was sent and has ended, decoded into rows, folded and written as the run goes."""
+"""Collects finished requests: decodes them into rows, folds these and writes them down as the run goes."""
 
 from __future__ import annotations
 
@@ -8,46 +8,35 @@ from time import monotonic_ns
 from loadgen.backends.errors import one_line
 from loadgen.backends.interface import Backend
 from loadgen.clock import sample_offset
+from loadgen.engine.in_flight import InFlight
 from loadgen.protocols.grpc import answer
 from loadgen.recorder import Recorder
 from loadgen.recorder.batch import Batch
 from loadgen.run.assemble import WallClock, assemble
 from loadgen.run.phases import Phases
-from loadgen.run.retry import Retries
+from loadgen.run.retry import is_retried
 from loadgen.run_files import RunWriter
-from loadgen.types import (
-    ABSENT,
-    CENSORED,
-    ClockSample,
-    Failure,
-    Health,
-    Request,
-    RequestRow,
-    Timeline,
-    TokenEvents,
-)
+from loadgen.types import ABSENT, CENSORED, ClockSample, Failure, Health, Request, RequestRow, Timeline, TokenEvents
 
 
 class Collector:
     """Take what senders report (engine.desk.Handler); `flush` folds and writes what has come since the last time."""
 
     def __init__(self, backend: Backend, phases: Phases, recorder: Recorder, writer: RunWriter,
-                 logs: Sequence[str], outputs: bool, retries: Retries | None = None) -> None:
+                 logs: Sequence[str], outputs: bool) -> None:
         self._backend = backend
         self._phases = phases
         self._recorder = recorder
         self._writer = writer
         self._logs = logs
         self._outputs = outputs
-        self._retries = retries or Retries()
         self._start = 0
-        self._requests: dict[int, Request] = {}
-        self._in_flight: dict[int, tuple[int, int]] = {}  # due and sent of what went out and has not ended
         self._rows: list[RequestRow] = []
         self._texts: list[dict[str, object]] = []
         self._lines: list[Health | dict[str, object]] = []  # for health.jsonl
         self._wall = WallClock(sample_offset())
         self._logged = 0
+        self.in_flight = 0  # sent and not ended
         self.offered = 0
         self.completed = 0
         self.tokens = 0
@@ -57,52 +46,43 @@ class Collector:
         self._start = start
         self.sample_clock()
 
-    def note(self, index: int, request: Request) -> None:
-        """Keep a request until its answer is decoded."""
-        self._requests[index] = request
-
-    def reject(self, index: int, due: int, error: Exception) -> None:
+    def reject(self, flight: InFlight, error: Exception) -> None:
         """Record a request that the backend's own code could not encode."""
-        self.done(Timeline(index, due=due, failure=Failure("backend", one_line(error),
-                                                                         type(error).__name__)))
-
-    @property
-    def in_flight(self) -> int:
-        return len(self._in_flight)
+        failure = Failure("backend", one_line(error), type(error).__name__)
+        self.done(flight, Timeline(flight.index, due=flight.due, failure=failure))
 
     # engine.desk.Handler
 
-    def sent(self, index: int, due: int, sent: int) -> None:
-        self._in_flight[index] = (due, sent)
-        self._phases.begin(index, due)
+    def sent(self, flight: InFlight) -> None:
+        self.in_flight += 1
+        self._phases.begin(flight)
         self.offered += 1
 
-    def done(self, timeline: Timeline) -> None:
-        request = self._requests.pop(timeline.index)
-        known = self._in_flight.pop(timeline.index, None)
+    def done(self, flight: InFlight, timeline: Timeline) -> bool:
         orphan = timeline.failure is not None and timeline.failure.kind == "sender_lost"
-        if known is None:
-            if orphan and not self._phases.scheduled:
-                return  # a call of a closed loop that waited in the sender: it was never due
+        if flight.launched:
+            self.in_flight -= 1
+        elif orphan and not self._phases.scheduled:
+            return False  # a call of a closed loop that waited in the sender: it was never due
+        else:
             self.offered += 1
-        elif orphan:
-            timeline.due, timeline.sent = known
-        events = self._decode(timeline, request)
-        phase = self._phase(timeline, request, self._retries.again(timeline, events.failure))
-        asked = request.max_output_tokens if request.max_output_tokens is not None else ABSENT
-        row = assemble(timeline, events, self._wall, self._start, phase, asked)
+        events = self._decode(timeline, flight.request)
+        again = is_retried(flight, events.failure)
+        if again:  # the request stays open, and in its phase
+            self._phases.begin(flight)
+        else:
+            self._phases.end(flight)
+        self._record(flight, timeline, events)
+        return again
+
+    def _record(self, flight: InFlight, timeline: Timeline, events: TokenEvents) -> None:
+        most = flight.request.max_output_tokens
+        row = assemble(timeline, events, self._wall, self._start, flight.phase, ABSENT if most is None else most)
         self._rows.append(row)
         self.completed += 1
         self.tokens += max(row.output_tokens, 0)
         if self._outputs:
             self._texts.append({"index": row.index, "failure": row.failure, "text": events.text})
-
-    def _phase(self, timeline: Timeline, request: Request, again: bool) -> int:
-        """Give the phase of what has ended; a request that is sent again stays open, and in its phase."""
-        if not again:
-            return self._phases.end(timeline.index, timeline.due)
-        self._requests[timeline.index] = request
-        return self._phases.begin(timeline.index, timeline.due)
 
     def health(self, health: Health) -> None:
         self._recorder.observe(health)

@@ -32,7 +32,6 @@ from loadgen.run import setup
 from loadgen.run.collector import Collector
 from loadgen.run.loop import RunLoop, View
 from loadgen.run.metrics_server import MetricsServer, serving
-from loadgen.run.retry import Retries
 from loadgen.run.sequential import SequentialStop
 from loadgen.run.setup import CallSource, RunSchedule
 from loadgen.run_files import RunReader, RunWriter, StorageFull
@@ -86,17 +85,16 @@ async def _measure(connected: Connected, view: MetricsServer) -> tuple[Report, P
     writer.write_plan(to_json(record))
 
     phases, recorder = schedule.phases(), Recorder(schedule.window, gates, record.opens_each)
-    retries = Retries(plan.load.retry)
-    collector = Collector(backend, phases, recorder, writer, LOGGED, plan.out.outputs, retries)
+    collector = Collector(backend, phases, recorder, writer, LOGGED, plan.out.outputs)
     desk = Desk(setups, collector, setup.allowance_of(plan))
     looks = SequentialStop(schedule.looks, phases, record, RunReader(writer.dir).rows) if schedule.looks else None
     loop = RunLoop(record, desk, collector, phases, recorder, view, looks, connected.served)
-    calls = CallSource(schedule, source, backend, connected.addresses, collector.note, collector.reject,
-                       plan.timeouts.total)
+    calls = CallSource(schedule, source, backend, connected.addresses, collector.reject, plan.timeouts.total,
+                       plan.load.retry)
     writer.epoch = time.time_ns()
     view.begin(recorder, record)
     try:
-        await loop.run(retries.keep(calls, desk.again))
+        await loop.run(calls)
         server = connected.watch.facts() if connected.watch else {}
         look = looks.close() if looks and not (loop.interrupted or loop.aborted) else None
         with _telling(view):

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from loadgen.checks import certain
 from loadgen.engine.desk import Desk
-from loadgen.engine.messages import Item
+from loadgen.engine.in_flight import InFlight
 from loadgen.engine.process_stats import cpu_time, max_rss
 from loadgen.outcomes.run_record import RunRecord
 from loadgen.recorder import Recorder
@@ -71,7 +71,7 @@ class RunLoop:
         self.aborted = ""  # why it was given up
         self.ended = ABSENT
 
-    async def run(self, calls: Iterable[Item]) -> None:
+    async def run(self, calls: Iterable[InFlight]) -> None:
         """Run to the end. Raises UsageError if the connections can't be opened."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from loadgen.engine.in_flight import InFlight
 from loadgen.types import ABSENT, COOLDOWN, MEASURED, WARMUP, Window
 
 _SETTLE = 300_000_000  # ns after the window in which senders still report what was due inside it
@@ -18,47 +19,40 @@ class Phases:
         self.window = window
         self._first = first
         self._last = last
-        self._assigned: dict[int, int] = {}  # phase of what is in flight
-        self._seen = bytearray(max(0, last - first))  # 1 for each measured request of a schedule that has begun
+        self._ended = bytearray(max(0, last - first))  # 1 for each measured request of a schedule that has ended
         self.measured_seen = 0
         self._measured_open = 0
 
-    def begin(self, index: int, due: int) -> int:
-        """Give the phase of a request; calling again for one in flight gives the same. `due` is ns from the start."""
-        phase = self._assigned.get(index)
-        if phase is None:
-            phase = self._by_index(index) if self._first >= 0 else self._by_time(due)
-            self._assigned[index] = phase
-            if phase == MEASURED:
-                self.measured_seen += 1
-                self._measured_open += 1
-                if self._first >= 0:
-                    self._seen[index - self._first] = 1
-        return phase
+    def begin(self, flight: InFlight) -> None:
+        """Give a request its phase; one that has a phase keeps it."""
+        if flight.phase != ABSENT:
+            return
+        flight.phase = self._by_index(flight.index) if self.scheduled else self._by_time(flight.due)
+        if flight.phase == MEASURED:
+            self.measured_seen += 1
+            self._measured_open += 1
 
-    def end(self, index: int, due: int) -> int:
-        """Take note that a request has ended; gives its phase."""
-        phase = self.begin(index, due)
-        del self._assigned[index]
-        if phase == MEASURED:
+    def end(self, flight: InFlight) -> None:
+        """Take note that a request has ended; it gets a phase if it has none."""
+        self.begin(flight)
+        if flight.phase == MEASURED:
             self._measured_open -= 1
-        return phase
+            if self.scheduled:
+                self._ended[flight.index - self._first] = 1
 
     def complete(self, elapsed: int) -> bool:
         """Whether everything that is measured has ended. `elapsed` is ns from the start."""
         if self._measured_open:
             return False
-        if self._first >= 0:
+        if self.scheduled:
             return self.measured_seen >= self._last - self._first
         if self.window.count >= 0:
             return self.measured_seen >= self.window.count
         return elapsed > self.window.start + self.window.length + _SETTLE
 
     def ended_before(self, last: int) -> bool:
-        """Whether each measured request of a schedule with an index below `last` has begun and ended."""
-        if self._seen.find(0, 0, last - self._first) >= 0:
-            return False
-        return not any(index < last for index, phase in self._assigned.items() if phase == MEASURED)
+        """Whether each measured request of a schedule with an index below `last` has ended."""
+        return self._ended.find(0, 0, last - self._first) < 0
 
     @property
     def scheduled(self) -> bool:

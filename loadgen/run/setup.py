@@ -12,7 +12,8 @@ from typing import Any
 from loadgen import schedule
 from loadgen.backends.errors import one_line
 from loadgen.backends.interface import Backend
-from loadgen.engine.messages import Item, Setup
+from loadgen.engine.in_flight import InFlight
+from loadgen.engine.messages import Setup
 from loadgen.engine.process_stats import raise_file_limit
 from loadgen.plan import Load, Plan
 from loadgen.protocols.grpc import request as grpc_request
@@ -22,7 +23,7 @@ from loadgen.protocols.http.limits import Limits
 from loadgen.recorder.looks import InterimLook, looks_of
 from loadgen.run.phases import Phases
 from loadgen.schedule import Offsets
-from loadgen.types import ABSENT, SECOND, Call, Request, UsageError, Window
+from loadgen.types import ABSENT, SECOND, Call, UsageError, Window
 from loadgen.workload import Source
 
 _SPARE_FILES = 64  # descriptors that are not connections
@@ -93,39 +94,39 @@ def with_count(plan: Plan, source: Source) -> Plan:
 class CallSource:
     """Make the calls of a run, in the order of the schedule, each when it is asked for.
 
-    `note(index, request)` is told of each; `reject(index, due, error)` of those whose backend raised. Raises UsageError
-    if it raises for each of a closed loop's. `deadline` (ns, 0 for none) goes with the calls whose protocol has one.
+    `reject(flight, error)` is told of those whose backend raised. Raises UsageError if it raises for each of a closed
+    loop's. `deadline` (ns, 0 for none) goes with the calls whose protocol has one. A call may be sent again `retries`
+    times.
     """
 
     def __init__(self, course: RunSchedule, source: Source, backend: Backend, addresses: tuple[Address, ...],
-                 note: Callable[[int, Request], None], reject: Callable[[int, int, Exception], None],
-                 deadline: int = 0) -> None:
+                 reject: Callable[[InFlight, Exception], None], deadline: int = 0, retries: int = 0) -> None:
         self._course = course
         self._source = source
         self._backend = backend
         self._addresses = addresses
-        self._note = note
         self._reject = reject
         self._deadline = deadline
+        self._retries = retries
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[InFlight]:
         rejected = 0
         for index, due in self._due():
             request = self._source.request(self._prompt_of(index))
-            address = self._addresses[index % len(self._addresses)]
-            self._note(index, request)
+            target = index % len(self._addresses)
+            flight = InFlight(index, due, target, b"", request, self._retries)
             try:
-                data = self._encode(self._backend.encode(request), address)
+                flight.data = self._encode(self._backend.encode(request), self._addresses[target])
             except UsageError:
                 raise
             except Exception as error:
-                self._reject(index, due, error)
+                self._reject(flight, error)
                 rejected += 1
                 if self._course.offsets is None and rejected >= _MOST_REJECTED:
                     raise UsageError(f"the backend made none of {rejected} requests: {one_line(error)}") from error
                 continue
             rejected = 0
-            yield Item(index, due, index % len(self._addresses), data)
+            yield flight
 
     def _encode(self, call: Call, address: Address) -> bytes:
         if self._backend.protocol == "local":

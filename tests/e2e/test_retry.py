@@ -10,47 +10,32 @@ import pytest
 from loadgen.engine.dispatch import Dispatch, Policy
 from loadgen.engine.messages import Item
 from loadgen.mock.process import MockProcess
-from loadgen.run.retry import RETRIED, Retries
+from loadgen.run.retry import RETRIED, is_retried
 from loadgen.types import FAILURES, Failure, Timeline
 from support.dispatch_bench import Bench, items
+from support.flights import flight_of
 from support.runs import run
 
 
-def retries(limit: int, wanted: bool = True) -> tuple[Retries, list[Item]]:
-    offered: list[Item] = []
-    kept = Retries(limit)
-
-    def offer(item: Item, sender: int) -> bool:
-        offered.append(item)
-        return wanted
-
-    assert list(kept.keep([Item(7, 5, 1, b"x")], offer)) == [Item(7, 5, 1, b"x")]
-    return kept, offered
-
-
 def test_a_call_is_sent_again_up_to_the_limit() -> None:
-    kept, offered = retries(2)
-    failure = Failure("http_503")
-    assert [kept.again(Timeline(7), failure) for _ in range(4)] == [True, True, False, False]
-    assert [(item.index, item.attempt, item.data) for item in offered] == [(7, 1, b"x"), (7, 2, b"x")]
+    flight, items = flight_of(7, 5, retries=2), []
+    while is_retried(flight, Failure("http_503")):
+        flight.retry(9)
+        items.append(flight.hand_over(1))
+    assert items == [Item(7, 9, 0, b"x", 1), Item(7, 9, 0, b"x", 2)]
 
 
 def test_a_success_is_not_sent_again() -> None:
-    kept, offered = retries(2)
-    assert not kept.again(Timeline(7), None)
-    assert not kept.again(Timeline(7), Failure("http_503"))
-    assert offered == []
+    assert not is_retried(flight_of(7, retries=2), None)
 
 
 @pytest.mark.parametrize("kind", [*FAILURES, "censored"])
 def test_only_what_another_attempt_may_not_meet_is_sent_again(kind: str) -> None:
-    kept, _ = retries(1)
-    assert kept.again(Timeline(7), Failure(kind)) == (kind in RETRIED)
+    assert is_retried(flight_of(7, retries=1), Failure(kind)) == (kind in RETRIED)
 
 
-def test_nothing_is_sent_again_without_a_limit_or_after_the_end() -> None:
-    assert not retries(0)[0].again(Timeline(7), Failure("connect"))
-    assert not retries(1, wanted=False)[0].again(Timeline(7), Failure("connect"))
+def test_nothing_is_sent_again_without_a_limit() -> None:
+    assert not is_retried(flight_of(7), Failure("connect"))
 
 
 def test_another_attempt_is_due_at_once_and_before_what_is_due_later() -> None:

@@ -20,6 +20,7 @@ from loadgen.schedule import look_counts, plan_offsets
 from loadgen.stats.estimation import look_confidence, order_statistic_ranks
 from loadgen.stats.histogram import Histogram
 from loadgen.types import COOLDOWN, MEASURED, SECOND, WARMUP, Window
+from support.flights import flight_of
 from support.made_runs import MS, S, record_of, run_of
 from support.stored_runs import as_rows
 
@@ -141,12 +142,13 @@ def test_a_look_waits_for_what_it_is_about() -> None:
     course = Course(0.05, 0.05)
     end, last = course.looks[0].window.length, course.looks[0].last
     for index in range(last - 1):
-        course.phases.end(index, 0)
+        course.phases.end(flight_of(index))
     assert not course.looking.due(end + MS)  # the last one has not been sent
-    course.phases.begin(last - 1, end - 1)
+    running = flight_of(last - 1, end - 1)
+    course.phases.begin(running)
     assert not course.looking.due(end + MS)  # it is running
-    course.phases.begin(last, end + 1)
-    course.phases.end(last - 1, end - 1)
+    course.phases.begin(flight_of(last, end + 1))
+    course.phases.end(running)
     assert course.looking.due(end + MS)  # the next one is of no interest
     assert not course.looking.due(end)
 

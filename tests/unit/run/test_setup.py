@@ -13,7 +13,7 @@ from loadgen.backends.openai import OpenAI
 from loadgen.plan import Duration, Load, Plan, Workload
 from loadgen.protocols.http.address import Address
 from loadgen.run import setup
-from loadgen.types import ABSENT, SECOND, Request, UsageError, Window
+from loadgen.types import ABSENT, SECOND, UsageError, Window
 
 ADDRESS = Address(socket.AF_INET, ("127.0.0.1", 1), "127.0.0.1:1")
 
@@ -53,38 +53,40 @@ def test_closed_loop_has_a_window_and_no_schedule() -> None:
     assert by_time == setup.RunSchedule(Window(2 * SECOND, 20 * SECOND, ABSENT))
 
 
-def calls(load: Load, **options: object) -> tuple[setup.CallSource, list[tuple[int, Request]], list[tuple[int, str]]]:
-    noted: list[tuple[int, Request]] = []
+def calls(load: Load, **options: object) -> tuple[setup.CallSource, list[tuple[int, str]]]:
     rejected: list[tuple[int, str]] = []
     source = workload.make(Workload(input_tokens="8", output_tokens="4"), 1)
     backend = options.pop("backend", None) or OpenAI(model="m", url="http://127.0.0.1:1")
     made = setup.CallSource(setup.make_schedule(load), source, backend, (ADDRESS, ADDRESS),  # type: ignore[arg-type]
-                         lambda index, request: noted.append((index, request)),
-                         lambda index, due, error: rejected.append((index, str(error))))
-    return made, noted, rejected
+                            lambda flight, error: rejected.append((flight.index, str(error))))
+    return made, rejected
 
 
 def test_measured_prompts_are_the_same_whatever_the_warmup() -> None:
     def bodies(warmup: float) -> list[bytes]:
         load = Load(rate=10, requests=5, warmup=seconds(warmup), cooldown=False)
-        made, _, _ = calls(load)
-        return [item.data.partition(b"\r\n\r\n")[2] for item in made]
+        made, _ = calls(load)
+        return [flight.data.partition(b"\r\n\r\n")[2] for flight in made]
 
     with_warmup, without = bodies(1), bodies(0)
     assert with_warmup[10:] == without
     assert len(set(with_warmup)) == 15  # and no two prompts are alike
 
 
-def test_calls_are_dealt_to_the_addresses_in_turn_and_noted() -> None:
-    made, noted, _ = calls(Load(rate=10, requests=4, warmup=seconds(0), cooldown=False))
-    items = list(made)
-    assert [item.target for item in items] == [0, 1, 0, 1]
-    assert [index for index, _ in noted] == [0, 1, 2, 3]
-    assert items[0].data.startswith(b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:1\r\n")
+def test_calls_are_dealt_to_the_addresses_in_turn_with_their_requests() -> None:
+    load = Load(rate=10, requests=4, warmup=seconds(0), cooldown=False)
+    made, _ = calls(load)
+    flights = list(made)
+    assert [flight.target for flight in flights] == [0, 1, 0, 1]
+    assert [(flight.index, flight.request.index) for flight in flights] == [(n, n) for n in range(4)]
+    offsets = setup.make_schedule(load).offsets
+    assert offsets is not None
+    assert [flight.due for flight in flights] == offsets.tolist()
+    assert flights[0].data.startswith(b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:1\r\n")
 
 
 def test_a_closed_loop_never_runs_out_of_calls() -> None:
-    made, _, _ = calls(Load(concurrency=2, requests=3))
+    made, _ = calls(Load(concurrency=2, requests=3))
     assert len(list(itertools.islice(made, 500))) == 500
 
 
@@ -93,7 +95,7 @@ def test_a_backend_that_raises_fails_that_request_alone() -> None:
         def get_request_body(self, input: object, max_out_len: object, output: object, **args: object) -> dict:  # type: ignore[override, type-arg]
             raise ValueError("bad mood")
 
-    made, _, rejected = calls(Load(rate=10, requests=3, warmup=seconds(0), cooldown=False),
+    made, rejected = calls(Load(rate=10, requests=3, warmup=seconds(0), cooldown=False),
                               backend=Moody(model="m", url="http://127.0.0.1:1"))
     assert list(made) == []
     assert rejected == [(0, "bad mood"), (1, "bad mood"), (2, "bad mood")]

@@ -74,9 +74,9 @@ def _estimate(recorder: Recorder, slo: Slo, begin: int, end: int) -> tuple[Stati
     if slo.metric == "errors":
         return share(tally.failed, tally.offered, (), recorder.confidence), tally.offered
     if slo.metric == "goodput":
-        good = share(int(recorder.good_by_batch.sum()), tally.offered,
-                     list(zip(recorder.good_by_batch.tolist(), recorder.offered_by_batch.tolist(), strict=True)),
-                     recorder.confidence)
+        by_tenth = recorder.sections.good().tolist()
+        good = share(sum(by_tenth), tally.offered,
+                     list(zip(by_tenth, recorder.sections.offered().tolist(), strict=True)), recorder.confidence)
         offered = tally.offered * SECOND / (end - begin) if end > begin else 0.0
         return good and StatisticEstimate((good.value or 0.0) * offered, good.low * offered,
                                  None if good.high is None else good.high * offered), tally.offered

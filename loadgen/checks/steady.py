@@ -67,7 +67,7 @@ def steadiness(recorder: Recorder, begin: int, end: int) -> Steady:
 
 def _merged(recorder: Recorder, first: int, last: int) -> Histogram:
     whole = Histogram()
-    for part in recorder.batches["e2e"][first:last]:
+    for part in recorder.sections.histograms("e2e")[first:last]:
         whole.merge(part)
     return whole
 
@@ -116,7 +116,7 @@ def _latency(recorder: Recorder) -> Drift | None:
     sides = []
     for part, first in ((early, 0), (late, 7)):
         low, high = quantile_interval(part, 0.5)
-        medians = [one.percentile(0.5) for one in recorder.batches["e2e"][first : first + 3] if one.count]
+        medians = [one.percentile(0.5) for one in recorder.sections.histograms("e2e")[first : first + 3] if one.count]
         sides.append((min(low, *medians), max(high or part.max, *medians)))
     apart = sides[0][1] < sides[1][0] or sides[1][1] < sides[0][0]
     return Drift(moved, 0.1 if apart else math.inf)

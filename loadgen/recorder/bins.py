@@ -57,6 +57,12 @@ class Bins:
         np.add.at(self._full, first[across] + 1, 1)
         np.add.at(self._full, last[across], -1)
 
+    def merge(self, other: Bins) -> None:
+        """Add the counts of other bins of the same window."""
+        for name, counts in other._series.items():
+            self._series[name] = _sum(self._series[name], counts)
+        self._part, self._full = _sum(self._part, other._part), _sum(self._full, other._full)
+
     def edge(self, index: Integers) -> Integers:
         """Return the instant at which each bin begins; bin 0 begins at or before the start of the schedule."""
         return self.origin + index * self.width
@@ -106,6 +112,18 @@ class Within:
         if self._end != ABSENT and instants.size:
             inside = (instants >= self._begin) & (instants < self._end)
             self.totals[name] += int(inside.sum()) if weights is None else int(weights[inside].sum())
+
+    def merge(self, other: Within) -> None:
+        """Add the totals of the same window."""
+        for name, total in other.totals.items():
+            self.totals[name] += total
+
+
+def _sum(one: Integers, other: Integers) -> Integers:
+    """Return the sum of two arrays of which one may be longer."""
+    whole = _covering(one, other.size - 1).copy()
+    whole[: other.size] += other
+    return whole
 
 
 def _covering(values: Integers, top: int) -> Integers:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 import numpy as np
@@ -12,10 +11,9 @@ import numpy.typing as npt
 
 from loadgen.recorder.batch import Batch
 from loadgen.recorder.formulas import Tokens
+from loadgen.recorder.names import NameCounts
 from loadgen.types import ABSENT, CENSORED
 
-MOST_NAMES: Final = 50
-OTHER: Final = "(other)"
 NEVER_TRIED: Final = (CENSORED, "sender_lost", "backend", "too_long")
 """Failures of a request that was not sent which don't mean that sending it was tried."""
 
@@ -46,11 +44,49 @@ class Tally:
     asked: int = 0  # tokens asked for by the successes of which that is known
     got: int = 0  # tokens that the same successes have
     failures: Counter[str] = field(default_factory=Counter)
-    types: dict[str, Counter[str]] = field(default_factory=dict)
-    examples: dict[str, str] = field(default_factory=dict)
-    finish_reasons: Counter[str] = field(default_factory=Counter)
-    input_sources: Counter[str] = field(default_factory=Counter)
-    output_sources: Counter[str] = field(default_factory=Counter)
+    _types: dict[str, NameCounts] = field(default_factory=dict)
+    _examples: dict[str, tuple[int, int, int, str]] = field(default_factory=dict)
+    _finish_reasons: NameCounts = field(default_factory=NameCounts)
+    _input_sources: NameCounts = field(default_factory=NameCounts)
+    _output_sources: NameCounts = field(default_factory=NameCounts)
+
+    @property
+    def types(self) -> dict[str, Counter[str]]:
+        """What the server calls the failures of each class."""
+        return {kind: names.counts() for kind, names in self._types.items()}
+
+    @property
+    def examples(self) -> dict[str, str]:
+        """The detail of the failure of each class that ended first."""
+        return {kind: detail for kind, (*_, detail) in self._examples.items()}
+
+    @property
+    def finish_reasons(self) -> Counter[str]:
+        """Why answers ended."""
+        return self._finish_reasons.counts()
+
+    @property
+    def input_sources(self) -> Counter[str]:
+        """Who counted the tokens of prompts."""
+        return self._input_sources.counts()
+
+    @property
+    def output_sources(self) -> Counter[str]:
+        """Who counted the tokens of answers."""
+        return self._output_sources.counts()
+
+    def merge(self, other: Tally) -> None:
+        """Add the counts of other requests of the phase."""
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.failures.update(other.failures)
+        for kind, example in other._examples.items():
+            self._examples[kind] = min(self._examples.get(kind, example), example)
+        for kind, names in other._types.items():
+            self._types.setdefault(kind, NameCounts()).merge(names)
+        self._finish_reasons.merge(other._finish_reasons)
+        self._input_sources.merge(other._input_sources)
+        self._output_sources.merge(other._output_sources)
 
     def fold(self, batch: Batch, tokens: Tokens, mask: npt.NDArray[np.bool_], good: npt.NDArray[np.bool_]) -> None:
         """Add the rows of `batch` that `mask` selects; `good` says which rows of all are successes."""
@@ -81,8 +117,9 @@ class Tally:
             self.censored += kind == CENSORED
             self.failed += kind != CENSORED
             self.failures[kind] += 1
-            self.examples.setdefault(kind, batch.detail[row])
-            _count(self.types.setdefault(kind, Counter()), [batch.failure_type[row]])
+            example = (int(batch.end[row]), int(batch.index[row]), int(batch.attempt[row]), batch.detail[row])
+            self._examples[kind] = min(self._examples.get(kind, example), example)
+            self._types.setdefault(kind, NameCounts()).add([batch.failure_type[row]])
 
     def _fold_successes(self, batch: Batch, tokens: Tokens, mask: npt.NDArray[np.bool_]) -> None:
         rows = np.flatnonzero(mask)
@@ -97,12 +134,10 @@ class Tally:
         several = (tokens.count > 1) & mask[tokens.row]
         self.shared += int(tokens.count[several].sum())
         chosen = rows.tolist()
-        _count(self.finish_reasons, [batch.finish_reason[row] for row in chosen])
-        _count(self.input_sources, [batch.input_source[row] for row in chosen])
-        _count(self.output_sources, [batch.output_source[row] for row in chosen])
+        self._finish_reasons.add(batch.finish_reason[row] for row in chosen)
+        self._input_sources.add(batch.input_source[row] for row in chosen)
+        self._output_sources.add(batch.output_source[row] for row in chosen)
 
 
-def _count(counter: Counter[str], names: Iterable[str]) -> None:
-    """Add names to a counter, those beyond MOST_NAMES different ones under one name."""
-    for name, times in Counter(names).items():
-        counter[name if name in counter or len(counter) < MOST_NAMES else OTHER] += times
+_SUMS: Final = tuple(one.name for one in fields(Tally) if one.type == "int")
+"""Fields that are plain sums."""

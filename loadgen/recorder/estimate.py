@@ -62,7 +62,7 @@ def percentile(recorder: Recorder, name: str, q: float) -> StatisticEstimate | N
     if position > values.count:
         return StatisticEstimate(None, low, high, reached.at_rank(position))
     value = values.at_rank(position)
-    sections = [part.percentile(q) for part in recorder.batches.get(name, ()) if part.count]
+    sections = [part.percentile(q) for part in recorder.sections.histograms(name) if part.count]
     if len(sections) >= FEWEST_SECTIONS:
         section_low, section_high = sectioning_interval(sections, value, confidence)
         low, high = min(low, section_low), None if high is None else max(high, section_high)
@@ -79,7 +79,7 @@ def mean(recorder: Recorder, name: str) -> StatisticEstimate | None:
 
 def batch_means(recorder: Recorder, name: str) -> list[float]:
     """Return the mean of each time batch that holds values."""
-    return [part.mean for part in recorder.batches.get(name, ()) if part.count]
+    return [part.mean for part in recorder.sections.histograms(name) if part.count]
 
 
 def _from_sections(value: float, sections: Sequence[float], confidence: float) -> StatisticEstimate:

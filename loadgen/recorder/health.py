@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from bisect import insort
+from dataclasses import astuple, dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from loadgen.types import ABSENT, SECOND, ClockSample, Health
@@ -16,15 +18,13 @@ CLOCK_DRIFT: Final = 0.001
 
 @dataclass(slots=True)
 class ClientHealth:
-    """The health lines of a run, folded. Memory grows with the number of noteworthy stalls, not with requests."""
+    """The health lines of a run, folded. Memory grows with time and noteworthy stalls, not with requests."""
 
     lines: dict[int, Health] = field(default_factory=dict)  # the last line of each process, by sender; ABSENT the desk
     stalls: list[tuple[int, int, int]] = field(default_factory=list)  # at, sender, ns
     small_stall: int = 0  # the longest of those that are not kept
-    clock_first: ClockSample | None = None
-    clock_last: ClockSample | None = None
+    clock: list[tuple[int, int]] = field(default_factory=list)  # at and offset of all samples, in order
     clock_step: int = 0  # ns, the largest change between two samples beyond CLOCK_DRIFT
-    samples: int = 0
 
     def observe(self, line: Health | ClockSample) -> None:
         """Add one line. Lines of one process come in the order of their instants, as clock samples do."""
@@ -33,8 +33,20 @@ class ClientHealth:
         else:
             self._observe_clock(line)
 
+    def merge(self, other: ClientHealth) -> None:
+        """Add other lines of the same run."""
+        for line in other.lines.values():
+            self._keep_last(line)
+        self.stalls += other.stalls
+        self.small_stall = max(self.small_stall, other.small_stall)
+        self.clock = sorted(self.clock + other.clock)
+        self.clock_step = _largest_step(self.clock)
+
+    def _keep_last(self, line: Health) -> None:
+        self.lines[line.sender] = max(self.lines.get(line.sender, line), line, key=astuple)
+
     def _observe_process(self, line: Health) -> None:
-        self.lines[line.sender] = line
+        self._keep_last(line)
         if line.sender == ABSENT:
             return
         if line.stall >= NOTEWORTHY:
@@ -43,12 +55,13 @@ class ClientHealth:
             self.small_stall = max(self.small_stall, line.stall)
 
     def _observe_clock(self, sample: ClockSample) -> None:
-        if self.clock_last is not None:
-            moved = abs(sample.offset - self.clock_last.offset)
-            self.clock_step = max(self.clock_step, moved - int(CLOCK_DRIFT * abs(sample.at - self.clock_last.at)))
-        self.clock_first = self.clock_first or sample
-        self.clock_last = sample
-        self.samples += 1
+        one = (sample.at, sample.offset)
+        if not self.clock or self.clock[-1] <= one:
+            self.clock_step = max(self.clock_step, _largest_step([*self.clock[-1:], one]))
+            self.clock.append(one)
+        else:
+            insort(self.clock, one)
+            self.clock_step = _largest_step(self.clock)
 
     @property
     def senders(self) -> list[Health]:
@@ -65,7 +78,12 @@ class ClientHealth:
 
     def clock_drift(self) -> float:
         """Return the share by which the wall clock ran apart from the monotonic one; 0 below one second."""
-        first, last = self.clock_first, self.clock_last
-        if first is None or last is None or last.at - first.at < SECOND:
+        if not self.clock or self.clock[-1][0] - self.clock[0][0] < SECOND:
             return 0.0
-        return abs(last.offset - first.offset) / (last.at - first.at)
+        (begin, first), (end, last) = self.clock[0], self.clock[-1]
+        return abs(last - first) / (end - begin)
+
+
+def _largest_step(clock: list[tuple[int, int]]) -> int:
+    steps = (abs(other - one) - int(CLOCK_DRIFT * (end - begin)) for (begin, one), (end, other) in pairwise(clock))
+    return max(0, max(steps, default=0))

@@ -13,6 +13,7 @@ from loadgen.recorder.bins import Bins, Within
 from loadgen.recorder.counts import Tally
 from loadgen.recorder.formulas import PER_REQUEST, Samples, Tokens, measure
 from loadgen.recorder.health import ClientHealth
+from loadgen.recorder.sections import Sections
 from loadgen.slo import Slo
 from loadgen.stats.histogram import Histogram
 from loadgen.types import ABSENT, CENSORED, COOLDOWN, MEASURED, WARMUP, ClockSample, Health, Window
@@ -25,16 +26,15 @@ HEADLINE: Final = ("ttft", "ttft_scheduled", "itl", "tpot", "e2e", "e2e_schedule
 """Metrics that always have histograms by time batch; gated ones have too."""
 BOUNDED: Final = ("ttft", "ttft_scheduled", "e2e", "e2e_scheduled")
 """Metrics of which a censored request gives a lower bound."""
-BATCHES: Final = 10
 
 
 class Recorder:
     """Everything that a run's rows and health lines add up to.
 
     `metrics` are histograms over measured successes, but `lag`, which is of every measured request that was sent when
-    the sender was free to (not held by --max-in-flight). `batches[name]` are the same values by time batch, tenths of
-    the window by due (of the count, where only that is known). `at_least[name]` holds what censored requests had
-    reached. Rows come in any order, and the order and the division into batches change no total.
+    the sender was free to (not held by --max-in-flight). `sections` has those of the headline metrics and of gated
+    ones by tenth of the window. `at_least[name]` holds what censored requests had reached. Rows come in any order: the
+    order, the division into batches, and into recorders that are merged, change nothing.
     """
 
     def __init__(self, window: Window, gates: Sequence[Slo] = (), fresh: bool = False,
@@ -49,14 +49,12 @@ class Recorder:
         self.gates = tuple(gates)
         self.metrics: dict[str, Histogram] = {name: Histogram() for name in METRICS}
         batched = dict.fromkeys([*HEADLINE, *(gate.metric for gate in self.gates if gate.statistic)])
-        self.batches = {name: [Histogram() for _ in range(BATCHES)] for name in batched}
+        self.sections = Sections(window, batched)
         self.at_least = {name: Histogram() for name in BOUNDED}
         self.tallies = {phase: Tally() for phase in (WARMUP, MEASURED, COOLDOWN)}
         self.bins = Bins(window)
         self.within = Within(window)
         self.health = ClientHealth()
-        self.offered_by_batch: Integers = np.zeros(BATCHES, np.int64)
-        self.good_by_batch: Integers = np.zeros(BATCHES, np.int64)
         self.earliest_lag = 0  # below 0 if a request was sent before it was due
         self.residence = 0  # ns that requests of all phases were in flight, together
         self.measured_residence = 0
@@ -72,6 +70,44 @@ class Recorder:
         """Return the histogram of what was recorded for `metric` since the last call for it, and begin a new one."""
         return self._since.pop(metric, None) or Histogram()
 
+    def merge(self, other: Recorder) -> None:
+        """Add what another recorder has of the same run, so that this one holds what both were given.
+
+        Raises ValueError if the other one began with another window, gates, `fresh` or confidence.
+        """
+        if self._terms() != other._terms():
+            raise ValueError("only recorders of one run add up: same window, gates, connections and confidence")
+        for mine, theirs in ((self.metrics, other.metrics), (self.at_least, other.at_least),
+                             (self._since, other._since)):
+            for name, histogram in theirs.items():
+                mine.setdefault(name, Histogram()).merge(histogram)
+        for phase, tally in other.tallies.items():
+            self.tallies[phase].merge(tally)
+        self.sections.merge(other.sections)
+        self.bins.merge(other.bins)
+        self.within.merge(other.within)
+        self.health.merge(other.health)
+        self.earliest_lag = min(self.earliest_lag, other.earliest_lag)
+        self.residence += other.residence
+        self.measured_residence += other.measured_residence
+        self.last_due = max(self.last_due, other.last_due)
+        self.last_end = max(self.last_end, other.last_end)
+
+    def __add__(self, other: Recorder) -> Recorder:
+        """Return a recorder of what both hold."""
+        whole = Recorder(self.window, self.gates, self.fresh, self.confidence)
+        whole.merge(self)
+        whole.merge(other)
+        return whole
+
+    def _terms(self) -> tuple[Window, tuple[Slo, ...], bool, float]:
+        return self.window, self.gates, self.fresh, self.confidence
+
+    @property
+    def batches(self) -> dict[str, list[Histogram]]:
+        """The values of `sections`, by metric and tenth of the window."""
+        return {name: self.sections.histograms(name) for name in self.sections.names}
+
     @property
     def measured(self) -> Tally:
         """The counts over the measured requests."""
@@ -85,7 +121,7 @@ class Recorder:
         samples = measure(batch, tokens, self.fresh)
         good = batch.good
         measured = batch.phase == MEASURED
-        section = self._sections(batch, measured)
+        section = self.sections.blocks(batch, measured)
         for phase, tally in self.tallies.items():
             tally.fold(batch, tokens, batch.phase == phase, good)
         self._fold_metrics(samples, measured & good, section)
@@ -93,15 +129,6 @@ class Recorder:
         self._fold_censored(batch, tokens, measured)
         self._fold_time(batch, tokens, good)
         self._fold_goodput(samples, measured, good, section)
-
-    def _sections(self, batch: Batch, measured: Mask) -> Integers:
-        """Return the time batch of each row; only those of measured rows mean something."""
-        if self.window.length != ABSENT:
-            since = (batch.due - self.window.start) * BATCHES // max(1, self.window.length)
-        else:
-            place = self.measured.offered + np.cumsum(measured) - 1
-            since = place * BATCHES // max(1, self.window.count)
-        return np.clip(since, 0, BATCHES - 1)
 
     def _fold_metrics(self, samples: Mapping[str, Samples], mask: Mask, section: Integers) -> None:
         for name, all_samples in samples.items():
@@ -118,12 +145,12 @@ class Recorder:
         if not samples.values.size:
             return
         whole = Histogram()
-        if name in self.batches:
+        if name in self.sections.names:
             of_value = section[samples.rows]
             for index in np.unique(of_value).tolist():
                 part = Histogram()
                 part.record(samples.values[of_value == index])
-                self.batches[name][index].merge(part)
+                self.sections.record(name, index, part)
                 whole.merge(part)
         else:
             whole.record(samples.values)
@@ -174,8 +201,7 @@ class Recorder:
                 one = samples[gate.per_request]
                 met = met.copy()
                 met[one.rows[~gate.meets_all(one.values)]] = False
-        self.offered_by_batch += np.bincount(section[measured], minlength=BATCHES)
-        self.good_by_batch += np.bincount(section[met], minlength=BATCHES)
+        self.sections.count(section[measured], section[met])
 
 
 def _first(tokens: Tokens, input_tokens: Integers) -> tuple[Integers, Integers]:

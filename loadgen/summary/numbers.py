@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from loadgen.checks import span, uses_kernel_stamps
 from loadgen.outcomes.report import PERCENTILES, MetricSummary
-from loadgen.recorder import Recorder
+from loadgen.recorder import METRICS, Recorder
 from loadgen.recorder.counts import Tally
 from loadgen.recorder.estimate import percentile
 from loadgen.slo import COUNTS
@@ -20,8 +20,13 @@ OF_TOKENS: Final = ("ttft", "ttft_scheduled", "ttfo", "itl", "chunk_gap", "max_g
 
 def metrics(recorder: Recorder, stream: bool) -> dict[str, MetricSummary]:
     """Summarise every metric that has values; without streaming, those of token times have no meaning."""
-    return {name: summarise(recorder, name) for name, histogram in recorder.metrics.items()
-            if histogram.count and (stream or name not in OF_TOKENS)}
+    return {name: summarise(recorder, name) for name in _in_order(recorder)
+            if recorder.metrics[name].count and (stream or name not in OF_TOKENS)}
+
+
+def _in_order(recorder: Recorder) -> list[str]:
+    """Return the names of the metrics: ours as they are listed, then the server's own in the order of the alphabet."""
+    return [*METRICS, *sorted(recorder.metrics.keys() - METRICS)]
 
 
 def summarise(recorder: Recorder, name: str) -> MetricSummary:
@@ -81,7 +86,7 @@ def rates(recorder: Recorder, begin: int, end: int) -> dict[str, float]:
         flows, flow_length = _by_count(recorder, begin, end)
     per_second = {name: total * SECOND / flow_length for name, total in flows.items()}
     return {"offered": tally.offered * SECOND / length, "sent": tally.sent * SECOND / length, **per_second,
-            "goodput": int(recorder.good_by_batch.sum()) * SECOND / length}
+            "goodput": int(recorder.sections.good().sum()) * SECOND / length}
 
 
 def _by_count(recorder: Recorder, begin: int, end: int) -> tuple[dict[str, int], int]:

@@ -143,7 +143,7 @@ def test_goodput_counts_requests_that_meet_every_objective_on_one_request() -> N
     slo = ("ttft.p99<100ms", "itl.p99<15ms", "e2e.mean<10s", "errors<1%", "goodput>1")
     recorder = fold(row(0), row(1, ttft=100 * MS), row(2, itl=15 * MS), row(3, tokens=1), row(4, failure="empty"),
                     row(5, phase=WARMUP), slo=slo)
-    assert recorder.good_by_batch.sum() == 2 and recorder.offered_by_batch.sum() == 5
+    assert recorder.sections.good().sum() == 2 and recorder.sections.offered().sum() == 5
 
 
 def test_throughput_counts_tokens_of_all_phases_by_the_instant_they_came() -> None:

@@ -15,6 +15,7 @@ from loadgen.outcomes.run_record import Resolved
 from loadgen.recorder import Recorder
 from loadgen.recorder.batch import Batch
 from loadgen.recorder.estimate import percentile, rate, share
+from loadgen.recorder.sections import Sections
 from loadgen.slo import expand
 from loadgen.summary import build
 from loadgen.types import ABSENT, CENSORED, COOLDOWN, MEASURED, WARMUP, RequestRow, Window
@@ -207,7 +208,7 @@ def test_a_wider_spread_of_time_batches_widens_the_interval() -> None:
     rows = [row(i, due=i * 10 * MS, ttft=(50 + 10 * (i // 100)) * MS + i) for i in range(1000)]
     recorder = recorded(rows, Window(0, 10 * S))
     together = percentile(recorder, "ttft", 0.5)
-    recorder.batches["ttft"] = []
+    recorder.sections = Sections(recorder.window, ())
     alone = percentile(recorder, "ttft", 0.5)
     assert together and alone and together.high and alone.high
     assert together.high - together.low > 2 * (alone.high - alone.low)

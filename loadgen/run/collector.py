@@ -62,7 +62,7 @@ class Collector:
         orphan = timeline.failure is not None and timeline.failure.kind == "sender_lost"
         if flight.launched:
             self.in_flight -= 1
-        elif orphan and not self._phases.scheduled:
+        elif orphan and not flight.attempt and not self._phases.scheduled:
             return False  # a call of a closed loop that waited in the sender: it was never due
         else:
             self.offered += 1

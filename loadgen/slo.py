@@ -103,7 +103,7 @@ def parse(text: str) -> Slo:
     """
     match = _FORM.fullmatch(text)
     if match is None:
-        raise UsageError(f"--slo {text!r} is no objective: write one such as {_EXAMPLES}")
+        raise UsageError(f"--slo: invalid objective {text!r}: write one such as {_EXAMPLES}")
     metric, statistic, sign, limit = match.group("metric", "statistic", "sign", "limit")
     unit = _unit(f"--slo {text!r}", metric, statistic)
     if unit in ("ns", "share") and sign.startswith(">"):
@@ -122,14 +122,14 @@ def read_statistic(said: str, name: str) -> tuple[str, str, str]:
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise UsageError(f"{said}: {name!r} is no statistic: write one such as ttft.p99, e2e.mean or output_tokens")
+        raise UsageError(f"{said}: invalid statistic {name!r}: write one such as ttft.p99, e2e.mean or output_tokens")
     metric, statistic = match.group("metric", "statistic")
     return metric, statistic or "", _unit(said, metric, statistic)
 
 
 def _preset(text: str) -> tuple[str, ...]:
     if text not in PRESETS:
-        raise UsageError(f"--slo {text!r} is no preset{_nearest(text, PRESETS)}; there are {', '.join(PRESETS)}")
+        raise UsageError(f"--slo: invalid preset {text!r}{_nearest(text, PRESETS)}; there are {', '.join(PRESETS)}")
     return PRESETS[text]
 
 
@@ -172,7 +172,7 @@ def _limit(text: str, limit: str, unit: str) -> float:
     number, percent = (limit[:-1], True) if unit == "share" and limit.endswith("%") else (limit, False)
     if not _NUMBER.fullmatch(number):
         form = "a share such as 0.1%" if unit == "share" else "a number such as 9.5"
-        raise UsageError(f"--slo {text!r}: {limit!r} is no limit: write {form}")
+        raise UsageError(f"--slo {text!r}: invalid limit {limit!r}: write {form}")
     value = float(number) / (100 if percent else 1)
     if unit == "share" and value >= 1:
         raise UsageError(f"--slo {text!r}: {limit} is everything: write a share such as 0.1%")

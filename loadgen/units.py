@@ -30,8 +30,8 @@ def parse_duration(text: str) -> int:
         if _BARE.fullmatch(text):
             if Fraction(text) == 0:
                 return 0
-            raise UsageError(f"{text!r} is no duration: write a unit: {text}s (or us, ms, m, h)")
-        raise UsageError(f"{text!r} is no duration: write a number and a unit, as in 500us, 500ms, 60s, 5m or 1h")
+            raise UsageError(f"invalid duration {text!r}: add a unit, e.g. {text}s (or us, ms, m, h)")
+        raise UsageError(f"invalid duration {text!r}: write a number and a unit, e.g. 500us, 500ms, 60s, 5m or 1h")
     length = Fraction(match[1]) * UNITS[match[2]]
     if length.denominator != 1:
         raise UsageError(f"{text!r} is finer than a nanosecond: write at most 0.001us")
@@ -60,12 +60,12 @@ def parse_rate(text: str) -> float:
     """Read a positive, finite number per second, as in "10", "2.5" or "1e3". Raise UsageError for anything else."""
     rate = float(text) if _RATE.fullmatch(text) else 0.0
     if rate <= 0 or not isfinite(rate):
-        raise UsageError(f"{text!r} is no rate: write a positive number per second, as in 10 or 0.5")
+        raise UsageError(f"invalid rate {text!r}: write a positive number per second, as in 10 or 0.5")
     return rate
 
 
 def parse_count(text: str, least: int = 1) -> int:
     """Read a whole number of at least `least` (1), as in "1000". Raise UsageError for anything else."""
     if not _COUNT.fullmatch(text) or len(text) > 18 or int(text) < least:
-        raise UsageError(f"{text!r} is no count: write a whole number of at least {least}, as in {max(least, 100)}")
+        raise UsageError(f"invalid count {text!r}: write a whole number of at least {least}, as in {max(least, 100)}")
     return int(text)

@@ -177,7 +177,7 @@ def load(path: Path) -> ModuleType:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
-        raise UsageError(f"{path} is no Python file")
+        raise UsageError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where dataclasses and pickle look for the classes of it
     sys.path.insert(0, str(path.resolve().parent))  # what it imports from beside it
@@ -200,7 +200,7 @@ def _class_of(module: ModuleType, class_name: str, name: str) -> Found:
     if isinstance(found, type) and issubclass(found, ServiceBackend | LocalBackend):
         return found
     if found is not None:
-        raise UsageError(f"{name}: {class_name} is no backend: derive it from loadgen.ServiceBackend, or from "
+        raise UsageError(f"{name}: {class_name} is not a backend: derive it from loadgen.ServiceBackend, or from "
                          "loadgen.LocalBackend for a model that is loaded here")
     others = [key for key, value in vars(module).items() if isinstance(value, type)
               and issubclass(value, ServiceBackend | LocalBackend) and value.__module__ == module.__name__]

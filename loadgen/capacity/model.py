@@ -203,7 +203,7 @@ class Sweep:
         """Read what `to_json` wrote. Raise UsageError for a newer schema, or for what is no sweep."""
         version = data.get("schema")
         if data.get("kind") != "sweep" or not isinstance(version, int):
-            raise UsageError("this is no sweep.json: its kind is not sweep")
+            raise UsageError("this is not a sweep.json: its kind is not sweep")
         if version > SCHEMA:
             raise UsageError(f"this sweep.json was written by a newer loadgen (schema {version}, known is {SCHEMA}): "
                              "upgrade loadgen to read it")

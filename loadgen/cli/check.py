@@ -70,7 +70,7 @@ def response_of(raw: bytes) -> Timeline:
     status, _, headers = head.partition(b"\r\n")
     words = status.split()
     if len(words) < 2 or not words[1].isdigit():
-        raise UsageError(f"the capture begins with {status[:60]!r}, which is no head of an HTTP answer")
+        raise UsageError(f"the capture begins with {status[:60]!r}, which is not the head of an HTTP answer")
     timeline = Timeline(0, status=int(words[1]), headers=headers + b"\r\n", payload=body, complete=True)
     length = failures.header(timeline.headers, "content-length")
     if failures.header(timeline.headers, "transfer-encoding") == "chunked" and _CHUNKED.match(body):
@@ -78,7 +78,7 @@ def response_of(raw: bytes) -> Timeline:
         try:
             httptools.HttpResponseParser(parsed).feed_data(raw)
         except httptools.HttpParserError as error:
-            raise UsageError(f"the capture is no HTTP answer: {error}") from None
+            raise UsageError(f"the capture is not an HTTP answer: {error}") from None
         timeline.payload, timeline.complete = bytes(parsed.body), parsed.complete
     elif length.isdigit():
         timeline.payload, timeline.complete = body[:int(length)], len(body) >= int(length)

@@ -97,7 +97,7 @@ def question_of(args: argparse.Namespace, **settings: Any) -> Question:
     except UsageError as error:
         raise UsageError(f"--tolerance: {error}") from None
     if not 0 <= tolerance < 1:
-        raise UsageError(f"--tolerance {args.tolerance} is no tolerance: write 0% or more, and less than 100%")
+        raise UsageError(f"invalid --tolerance {args.tolerance}: write 0% or more, and less than 100%")
     rows = tuple(filter(None, (name.strip() for name in args.rows.split(","))))
     return Question(read_all(args.fail_on, tolerance), rows, tolerance, strict=args.strict, curves=bool(args.out),
                     **settings)

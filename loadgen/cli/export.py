@@ -62,7 +62,7 @@ def _check(dirs: Sequence[Path], format: Format, out: Path | None) -> None:
     if format.form != FILES and out is not None and out.is_dir():
         raise UsageError(f"{out} is a directory: write the name of a file, as in --out {out}/report")
     if format.form == BINARY and out is None and sys.stdout.isatty():
-        raise UsageError(f"the format {format.name} is no text: add --out FILE, or redirect standard output")
+        raise UsageError(f"the format {format.name} is binary: add --out FILE, or redirect standard output")
 
 
 def _write(format: Format, results: Sequence[RunData], file: BinaryIO) -> None:

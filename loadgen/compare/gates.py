@@ -51,7 +51,7 @@ def read(text: str, tolerance: float = TOLERANCE) -> RegressionGate:
     said = f"--fail-on {text!r}"
     match = _FORM.fullmatch(text)
     if match is None:
-        raise UsageError(f"{said} is no gate: write one such as {_EXAMPLES}")
+        raise UsageError(f"invalid gate {said}: write one such as {_EXAMPLES}")
     name, sign, change = match.group("name", "sign", "change")
     metric, statistic, unit = read_statistic(said, name)
     if metric in SHARES:

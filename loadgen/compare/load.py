@@ -51,12 +51,12 @@ def runs_in(path: Path) -> list[Path]:
     """
     try:
         if not path.is_dir():
-            raise UsageError(f"{path} is no directory: write that of a run, or one with runs in it")
+            raise UsageError(f"{path} is not a directory: give that of a run, or one with runs in it")
         found = [path] if is_run(path) else sorted(_below(path, _DEEPEST), key=_natural)
     except OSError as error:
         raise UsageError(f"{error.filename or path} can't be read: {error.strerror}") from None
     if not found:
-        raise UsageError(f"{path} holds no run: there is no {names.PLAN} and no {names.ROWS} in it or below it")
+        raise UsageError(f"{path} has no runs: there is no {names.PLAN} and no {names.ROWS} in it or below it")
     for folder in dict.fromkeys(each.parent for each in found):
         of_folder = (_OF_A_PAIR.fullmatch(each.name) for each in found if each.parent == folder)
         if len({match[1] for match in of_folder if match}) > 1:
@@ -99,7 +99,7 @@ def _report(directory: Path) -> Report:
     try:
         return replace(Report.from_json(summary), plan=plan)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"{directory / names.SUMMARY} is no whole summary ({error!r}): "
+        raise UsageError(f"{directory / names.SUMMARY} is not a complete summary ({error!r}): "
                          f"loadgen report {directory} makes it again") from None
 
 

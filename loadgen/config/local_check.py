@@ -56,7 +56,7 @@ def _local(plan: Plan) -> Iterator[str]:
     for table, names in _SERVER_ONLY:
         for name in names:
             if _value(plan, table, name) != _value(default, table, name):
-                yield f"{backend} is loaded here and is no server: leave {name.replace('_', '-')} ([{table}]) out"
+                yield f"{backend} is a local model, not a server: leave out {name.replace('_', '-')} ([{table}])"
     if model.batching and model.batching not in BATCHING:
         yield f"unknown batching {model.batching!r}: write --batching static or --batching continuous"
     for name in ("max_seq_len", "batch_size"):

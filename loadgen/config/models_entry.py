@@ -36,7 +36,7 @@ class Entry:
             if place == f"{made.__module__}:{made.__qualname__}":
                 return name
         if "." in made.__qualname__:
-            raise self.wrong("type", f"{made.__qualname__} is no class at the top of its file: move it there")
+            raise self.wrong("type", f"{made.__qualname__} is not a class at the top level of its file: move it there")
         own = made.__module__ == self._module.__name__
         return f"{self._path if own else sys.modules[made.__module__].__file__}:{made.__qualname__}"
 
@@ -48,7 +48,7 @@ class Entry:
     def text(self, key: str) -> str:
         value = self.fields.get(key)
         if value is not None and not isinstance(value, str):
-            raise self.wrong(key, f"{value!r} is no text")
+            raise self.wrong(key, f"{value!r} is not a text")
         return (value or "").strip()
 
     def number(self, key: str, default: Any, *, whole: bool = False, least: float = 0) -> Any:
@@ -56,7 +56,7 @@ class Entry:
         if value is None or value == "":
             return default
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not least <= value < 1e9:
-            raise self.wrong(key, f"{value!r} is no {'whole ' if whole else ''}number from {least:g} on")
+            raise self.wrong(key, f"{value!r} is not a {'whole ' if whole else ''}number of at least {least:g}")
         return value
 
     def json(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def class_of(entry: Entry) -> type[ServiceBackend] | type[LocalBackend]:
         raise entry.wrong("type", f"{made.name} of AISBench has no counterpart here: "
                           f"there are {', '.join((*aisbench.SERVICE, *aisbench.LOCAL))}")
     if not (isinstance(made, type) and issubclass(made, ServiceBackend | LocalBackend)):
-        raise entry.wrong("type", f"{made!r} is no backend class: derive it from loadgen.ServiceBackend, or from "
+        raise entry.wrong("type", f"{made!r} is not a backend class: derive it from loadgen.ServiceBackend, or from "
                           "loadgen.LocalBackend for a model that is loaded here")
     if made in (ServiceBackend, LocalBackend, aisbench.BaseAPIModel, aisbench.BaseModel):
         raise entry.wrong("type", f"{made.__name__} is what backends derive from: write a class of your own")

@@ -76,7 +76,7 @@ def load(path: Path) -> list[ModelEntry]:
     for number, entry in enumerate(entries):
         where = f"{path}: models[{number}]"
         if not isinstance(entry, Mapping):
-            raise UsageError(f"{where} is no dict: write dict(attr=\"service\", type=MyServer, ...)")
+            raise UsageError(f"{where} is not a dict: write dict(attr=\"service\", type=MyServer, ...)")
         model = _model(Entry(where, entry, module, path), notes if not number else ())
         if any(model.name == other.name for other in models):
             raise UsageError(f"{where}: another model is called {model.name!r} too: give each its own abbr")
@@ -197,5 +197,5 @@ class _Reader:
                                     "make a model for each rate, or leave it out")
         burstiness = traffic.get("burstiness") or 0
         if isinstance(burstiness, bool) or not isinstance(burstiness, int | float) or burstiness < 0:
-            raise self._entry.wrong("traffic_cfg.burstiness", f"{burstiness!r} is no number from 0 on")
+            raise self._entry.wrong("traffic_cfg.burstiness", f"{burstiness!r} is not a number of at least 0")
         return float(burstiness)

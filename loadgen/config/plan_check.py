@@ -82,7 +82,7 @@ def _target(plan: Plan) -> Iterator[str]:
         yield f"the api key of this plan was masked when it was written: set {KEY_VARIABLE}, or give --api-key"
     for name, value in target.headers.items():
         if not name or not all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name) or not name.isascii():
-            yield f"{name!r} is no name of a header: write --header 'Name: value'"
+            yield f"invalid header name {name!r}: write --header 'Name: value'"
         if any(c in value for c in "\r\n\0"):
             yield f"the value of the header {name} has a line break in it: write it on one line"
         if MASK in value:
@@ -117,7 +117,7 @@ def _arrivals(plan: Plan) -> Iterator[str]:
         yield (f"unknown arrivals {load.arrivals!r}{nearest(load.arrivals, ARRIVALS)}"
                f"; there are {', '.join(ARRIVALS)}")
     if not isfinite(load.burstiness) or load.burstiness <= 0:
-        yield f"the burstiness {load.burstiness:g} is no shape of a gamma law: write a positive number, 1 is poisson"
+        yield f"invalid burstiness {load.burstiness:g}: write a positive number; 1 is poisson"
     elif load.burstiness != 1 and load.arrivals != "gamma":
         yield f"--burstiness shapes gamma arrivals only: add --arrivals gamma (not {load.arrivals})"
 
@@ -198,7 +198,7 @@ def _judgement(plan: Plan) -> Iterator[str]:
     from loadgen import slo  # brings numpy, which `loadgen --help` has no time for
 
     if not 0 < plan.judgement.precision < 1:
-        yield f"the precision {plan.judgement.precision:g} is no share: write a percentage, as in --precision 5%"
+        yield f"invalid precision {plan.judgement.precision:g}: write a percentage, as in --precision 5%"
     for text in plan.judgement.slo:
         try:
             slo.expand([text])
@@ -215,7 +215,7 @@ def _timeouts(plan: Plan) -> Iterator[str]:
 def _out(plan: Plan) -> Iterator[str]:
     out = plan.out
     if not 0 <= out.metrics_port <= 65535:
-        yield f"the metrics port {out.metrics_port} is no port: write one from 1 to 65535, as in --metrics-port 9400"
+        yield f"invalid metrics port {out.metrics_port}: write one from 1 to 65535, as in --metrics-port 9400"
     if not out.metrics_port and out.metrics_host != OutputOptions().metrics_host:
         yield "--metrics-host says where metrics are served, and none are: add --metrics-port 9400, or leave it out"
 

@@ -39,7 +39,7 @@ def load(path: str | Path) -> Plan:
     if file.is_dir():
         file = file / "plan.json"
         if not file.exists():
-            raise UsageError(f"{path} is no run directory: there is no plan.json in it")
+            raise UsageError(f"{path} is not a run directory: it has no plan.json")
     readers: dict[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".json": json.loads}
     if file.suffix not in readers:
         raise UsageError(f"{file}: a plan is a .toml or a .json file, or a run directory")
@@ -50,7 +50,7 @@ def load(path: str | Path) -> Plan:
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8 (byte {error.start})") from None
     except ValueError as error:
-        raise UsageError(f"{file} is no valid {file.suffix[1:].upper()}: {error}") from None
+        raise UsageError(f"{file} is not valid {file.suffix[1:].upper()}: {error}") from None
     try:
         plan = from_dict(data)
     except UsageError as error:
@@ -181,7 +181,7 @@ def read_share(text: str) -> float:
     try:
         return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
-        raise UsageError(f"{text!r} is no share: write a percentage, as in 5%") from None
+        raise UsageError(f"invalid share {text!r}: write a percentage, as in 5%") from None
 
 
 def _exactly(*kinds: type) -> Callable[[Any], Any]:

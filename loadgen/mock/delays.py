@@ -73,9 +73,9 @@ def _law(text: str) -> Callable[[float], float] | None:
         return None
     words = rest.split(",")
     if name not in _LAWS or len(words) != len(_LAWS[name][1]):
-        raise UsageError(f"{text!r} is no delay: write {_FORMS}")
+        raise UsageError(f"invalid delay {text!r}: write {_FORMS}")
     make, readers = _LAWS[name]
     try:
         return make(*[read(word) for read, word in zip(readers, words, strict=True)])
     except (UsageError, ValueError) as error:
-        raise UsageError(f"{text!r} is no delay ({error}): write {_FORMS}") from None
+        raise UsageError(f"invalid delay {text!r} ({error}): write {_FORMS}") from None

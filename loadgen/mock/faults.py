@@ -18,7 +18,7 @@ KINDS: Final = {
     "refuse": "close the connection without a byte",
     "reset": "reset the connection (RST) in the middle of the answer",
     "cut": "close the connection properly (FIN) in the middle of the answer",
-    "garbage": "send an event that is no JSON in the middle of the answer, then go on",
+    "garbage": "send an event that is not JSON in the middle of the answer, then go on",
     "overload": "refuse at once as the server does when it has too many requests: TGI by an error event under 200",
     "callback-timeout": "write MindIE's bare text `Engine callback timeout.` in the middle of a 200 answer and end it",
     "errevent": "send an error event in the middle of a 200 stream, then end it properly",

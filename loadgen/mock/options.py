@@ -156,5 +156,5 @@ def _share(text: str) -> float:
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise UsageError(f"{text!r} is no share: write a number from 0 to 1, as in 0.05")
+        raise UsageError(f"invalid share {text!r}: write a number from 0 to 1, as in 0.05")
     return share

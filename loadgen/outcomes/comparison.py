@@ -164,4 +164,4 @@ class Comparison:
         try:
             return msgspec.convert({key: value for key, value in data.items() if key != "schema"}, cls)
         except msgspec.ValidationError as error:
-            raise UsageError(f"this is no comparison.json of loadgen: {error}") from None
+            raise UsageError(f"this is not a comparison.json of loadgen: {error}") from None

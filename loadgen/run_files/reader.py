@@ -104,9 +104,9 @@ class RunReader:
 def _look_into(dir: Path) -> None:
     try:
         if not dir.is_dir():
-            raise UsageError(f"{dir} is no directory: write the directory of a run (what --out named)")
+            raise UsageError(f"{dir} is not a directory: give the directory of a run (what --out named)")
         if not any((dir / name).exists() for name in (names.PLAN, names.ROWS, names.ROWS_SO_FAR)):
-            raise UsageError(f"{dir} holds no run: there is no {names.PLAN} and no {names.ROWS} in it")
+            raise UsageError(f"{dir} has no run: there is no {names.PLAN} and no {names.ROWS} in it")
     except OSError as error:
         raise UsageError(f"{error.filename or dir} can't be read: {error.strerror}") from None
 

@@ -37,7 +37,7 @@ def from_json(data: Mapping[str, Any], path: Path) -> RunRecord:
         found: Any = data
         for key in names:
             if not isinstance(found, Mapping) or key not in found:
-                raise UsageError(f"{path} is no whole plan of a run, it lacks {'.'.join(names)}: it was written by "
+                raise UsageError(f"{path} is incomplete, it lacks {'.'.join(names)}: it was written by "
                                  "hand, or the run ended before it began")
             found = found[key]
     known = {table: {key: value for key, value in data.get(table, {}).items() if key in {f.name for f in fields(kind)}}
@@ -45,7 +45,7 @@ def from_json(data: Mapping[str, Any], path: Path) -> RunRecord:
     try:
         return RunRecord(plan_file.from_dict(known), _resolved(data["resolved"]))
     except (UsageError, TypeError, ValueError) as error:
-        raise UsageError(f"{path} is no whole plan of a run: {error}") from None
+        raise UsageError(f"{path} is incomplete: {error}") from None
 
 
 def _resolved(data: Mapping[str, Any]) -> Resolved:

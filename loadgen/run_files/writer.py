@@ -59,7 +59,7 @@ class RunWriter:
             self._append(names.ROWS_SO_FAR, arrow.stream_head())
         except StorageFull as error:
             self.close()
-            raise UsageError(f"there is no space left for {dir}: make some, or write another --out") from error
+            raise UsageError(f"no space left for {dir}: free some, or choose another --out") from error
 
     def write_plan(self, plan: Mapping[str, Any]) -> None:
         """Write plan.json."""

@@ -32,7 +32,7 @@ def parse_numbers(text: str, whole: bool = False) -> tuple[float, ...]:
         elif re.fullmatch(_NUMBER, part.strip()):
             values.append(Fraction(part.strip()))
         else:
-            raise UsageError(f"{text!r} is no list of numbers: {_FORMS}")
+            raise UsageError(f"invalid list of numbers {text!r}: {_FORMS}")
     if any(value <= 0 for value in values):
         raise UsageError(f"{text!r} holds a 0: every value of an axis is above it")
     if whole and any(value.denominator != 1 for value in values):

@@ -25,7 +25,7 @@ def load(directory: Path) -> Sweep:
     """Read the sweep of a directory. Raise UsageError if there is none, or it can't be read."""
     path = directory / SWEEP
     if not path.exists():
-        raise UsageError(f"{directory} holds no sweep: there is no {SWEEP} in it")
+        raise UsageError(f"{directory} is not a sweep directory: it has no {SWEEP}")
     try:
         return Sweep.from_json(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
@@ -88,7 +88,7 @@ def claim(directory: Path, spec: Spec) -> bool:
             raise UsageError("\n".join([f"{directory} holds another sweep: give another --out, or the same flags",
                                         *other]))
     elif any(not (path.is_dir() and _CELL.match(path.name)) and path.name not in _OURS for path in inside):
-        raise UsageError(f"{directory} holds files that are no sweep: give another --out")
+        raise UsageError(f"{directory} has files of something else: choose another --out")
     return not inside
 
 

@@ -99,7 +99,7 @@ def _search(plan: Plan, axes: dict[str, tuple[Value, ...]], goal: str, settings:
     highest = settings.get("highest") or TOP[axis]
     for name, bound in (("lowest", lowest), ("highest", highest)):
         if axis == "concurrency" and bound != int(bound):
-            raise UsageError(f"--{name} {bound:g} is no number of requests at a time: write a whole one")
+            raise UsageError(f"--{name} {bound:g} is not a whole number of requests: write one")
     if not lowest <= start <= highest:
         raise UsageError(f"the search begins at {start:g}, which is not between --lowest {lowest:g} and --highest "
                          f"{highest:g}: give --{axis} to begin elsewhere")

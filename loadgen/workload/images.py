@@ -126,7 +126,7 @@ def data_of(source: str, folder: Path = Path()) -> bytes:
     try:
         return base64.b64decode(source, validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("there is no such file, and it is no base64 either") from None
+        raise ValueError("there is no such file, and it is not base64 either") from None
 
 
 def opened(data: bytes) -> Any:
@@ -137,7 +137,7 @@ def opened(data: bytes) -> Any:
         image = Image.open(io.BytesIO(data))
         image.load()
     except UnidentifiedImageError:
-        raise ValueError("it is no image") from None
+        raise ValueError("it is not an image") from None
     except (Image.DecompressionBombError, SyntaxError) as error:  # a broken PNG is a SyntaxError to PIL
         raise ValueError(str(error)) from None
     return image

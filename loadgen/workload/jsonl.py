@@ -113,7 +113,7 @@ def request_of(data: Mapping[str, Any], where: str) -> Request:
         raise UsageError(f"{where}: max_tokens is {asked!r}: write a whole number above 0, or leave it out")
     body = data.get("body") or {}
     if not isinstance(body, dict):
-        raise UsageError(f"{where}: body is no object: write generation options as {{\"temperature\": 0}}")
+        raise UsageError(f"{where}: body is not an object: write generation options as {{\"temperature\": 0}}")
     images = _images_of(data, where)
     messages = data.get("messages")
     if messages is not None:

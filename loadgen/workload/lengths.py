@@ -91,7 +91,7 @@ def _two(rest: str, text: str, purpose: str) -> list[str]:
 def _whole(part: str, text: str, purpose: str) -> int:
     word = part.strip()
     if not (word.isascii() and word.isdigit()):
-        raise _wrong(text, purpose, f"{word!r} is no whole number")
+        raise _wrong(text, purpose, f"{word!r} is not a whole number")
     if not 1 <= int(word) <= LARGEST:
         raise _wrong(text, purpose, f"{word} is not between 1 and {LARGEST:,}")
     return int(word)
@@ -102,7 +102,7 @@ def _numbers(rest: str, text: str, purpose: str) -> tuple[float, float]:
     try:
         middle, spread = (float(part) for part in _two(rest, text, purpose))
     except ValueError:
-        raise _wrong(text, purpose, f"{rest!r} is no two numbers") from None
+        raise _wrong(text, purpose, f"{rest!r} is not two numbers") from None
     if not (0 < middle <= LARGEST and 0 <= spread <= LARGEST):
         raise _wrong(text, purpose, "the first must be above 0, the second 0 or more")
     return middle, spread
@@ -121,7 +121,8 @@ def _read(path: Path) -> tuple[Array, str]:
         if not word:
             continue
         if not (word.isascii() and word.isdigit() and 1 <= int(word) <= LARGEST):
-            raise UsageError(f"{path}:{number}: {word[:40]!r} is no length: write a whole number above 0 on each line")
+            raise UsageError(f"{path}:{number}: invalid length {word[:40]!r}: write a whole number above 0 on each "
+                             "line")
         values.append(int(word))
     if not values:
         raise UsageError(f"the lengths file {path} has no lengths: write a whole number on each line")

@@ -53,7 +53,7 @@ def test_turns_alternate_and_each_pair_has_a_seed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("flags", "said"), [
     (BOTH[:2], "write --base URL and --new URL"), ((*BOTH, "--url", "http://c"), "--url names one server"),
-    (BOTH[:4], "no length was given"), ((*BOTH, "--runs", "0"), "is no count"), ((*BOTH, "--pause", "5"), "a unit"),
+    (BOTH[:4], "no length was given"), ((*BOTH, "--runs", "0"), "invalid count"), ((*BOTH, "--pause", "5"), "a unit"),
     ((*BOTH, "--fail-on", "ttft>3%"), "which percentile"), ((*BOTH, "--out", "."), "exists and is not empty"),
 ])
 def test_what_makes_no_sense_is_refused_before_anything_runs(flags: tuple[str, ...], said: str,

@@ -125,7 +125,7 @@ def test_a_redirect_and_a_compressed_answer_are_refused(tmp_path: Path) -> None:
     (("--rate", "fast"), ("rate", "fast")),
     (("--rate", "nan"), ("rate",)),
     (("--slo", "ttftt.p99<1s"), ("ttftt", "ttft")),
-    (("--slo", "ttft.p99<500"), ("write a unit",)),
+    (("--slo", "ttft.p99<500"), ("add a unit",)),
     (("--backend", "vlm"), ("vlm", "vllm")),
     (("--timeout", "60"), ("60s",)),
     (("--arrivals", "poison"), ("poison", "poisson")),

@@ -87,7 +87,7 @@ def test_a_wrong_argument_is_told() -> None:
     done = subprocess.run([sys.executable, "-m", "benchmarks.pacing", "--duration", "5"], cwd=ROOT, capture_output=True,
                           text=True, check=False)
     assert done.returncode == 2
-    assert "write a unit" in done.stderr
+    assert "add a unit" in done.stderr
 
 
 @pytest.fixture

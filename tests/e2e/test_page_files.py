@@ -126,7 +126,7 @@ def test_a_plan_that_no_run_wrote_is_named(command: str, plan: str, tmp_path: Pa
     assert main.main([*command.split(), "."]) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert "plan.json is no whole plan of a run" in err
+    assert "plan.json is incomplete" in err
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["plan.json"]
 
 

@@ -103,7 +103,7 @@ def test_a_directory_of_something_else_is_refused(mock: MockProcess, tmp_path: P
     plans = sweep(mock.url, dir, "--rate", "20,40", "--requests", "21")
     assert plans.code == 2 and "another load.requests (20, now 21)" in plans.err
     (dir / "notes.txt").write_text("mine")
-    assert "holds files that are no sweep" in sweep(mock.url, dir, *AXES).err
+    assert "has files of something else" in sweep(mock.url, dir, *AXES).err
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"kind": "sweep", "schema": 1}', "\x00\xff", '"sweep"',

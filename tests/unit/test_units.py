@@ -39,7 +39,7 @@ def test_anything_else_is_refused(text: str) -> None:
 
 
 def test_a_bare_number_is_told_its_unit() -> None:
-    with pytest.raises(UsageError, match="write a unit: 60s"):
+    with pytest.raises(UsageError, match=r"add a unit, e\.g\. 60s"):
         parse_duration("60")
 
 

@@ -33,7 +33,7 @@ def need(path: str, *modules: str, extra: str = "hf") -> str:
     if not folder.exists() and (path.startswith((".", "/", "~")) or path.count("/") != 1):
         raise UsageError(f"there is no directory {path}: write --path DIR, the directory of weights and tokenizer")
     if folder.is_dir() and not (folder / "config.json").is_file():
-        raise UsageError(f"{path} holds no model: there is no config.json in it")
+        raise UsageError(f"{path} has no model: there is no config.json in it")
     return expanded(path)
 
 
@@ -80,7 +80,7 @@ def load_processor(path: str, kwargs: Mapping[str, Any], trusted: bool) -> Any:
     except Exception as error:
         raise explained(error, path, trusted, f"{path} has no processor that can be loaded") from error
     if not hasattr(processor, "image_processor"):
-        raise UsageError(f"{path} has no processor of images: it is no vision-language model (a text model: "
+        raise UsageError(f"{path} has no processor of images: it is not a vision-language model (a text model: "
                          "the backend without -vl)")
     processor.tokenizer.padding_side = "left"
     if processor.tokenizer.pad_token is None:
@@ -115,8 +115,8 @@ def load_model(kind: str, path: str, kwargs: Mapping[str, Any], trusted: bool, d
 
 
 KINDS: Final = {
-    "AutoModelForCausalLM": "is no causal language model (a vision-language model: --backend hf-vl)",
-    "AutoModelForImageTextToText": "is no vision-language model (a text model: --backend hf)",
+    "AutoModelForCausalLM": "is not a causal language model (a vision-language model: --backend hf-vl)",
+    "AutoModelForImageTextToText": "is not a vision-language model (a text model: --backend hf)",
 }
 """What to say of a model that one of transformers' Auto classes does not take."""
 

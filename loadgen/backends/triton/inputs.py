@@ -113,7 +113,7 @@ def _decoded(tensor: Tensor, text: Any) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (TypeError, ValueError, binascii.Error):
-        raise UsageError(f"the tensor {tensor} is given as \"b64\", which is no base64") from None
+        raise UsageError(f"the tensor {tensor} is given as \"b64\", which is not base64") from None
 
 
 def _elements(tensor: Tensor, raw: bytes) -> int:
@@ -147,7 +147,7 @@ def read_file(path: Path, model: TensorModel, shapes: Mapping[str, Sequence[int]
         raise UsageError(f"--input-data {path} can't be read ({error.strerror}): name a JSON file, a folder of "
                          "perf_analyzer is not taken") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"--input-data {path} is no JSON: {error}") from None
+        raise UsageError(f"--input-data {path} is not JSON: {error}") from None
     entries = data.get("data") if isinstance(data, Mapping) else None
     if not isinstance(entries, list) or not entries:
         raise UsageError(f'--input-data {path} has no entries: write {{"data": [{{"tensor": [...]}}, ...]}}')

@@ -46,7 +46,7 @@ class OpenAIDialect:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self._refusal(400, f"JSON decode error: {error}") from None
         if not isinstance(asked, dict):
-            raise self._refusal(400, "the body is no JSON object")
+            raise self._refusal(400, "the body is not a JSON object")
         if unknown := sorted(self.reject & asked.keys()):
             raise self._refusal(400, f"Extra inputs are not permitted: {', '.join(unknown)}", unknown[0])
         if asked.get("model", self.model) != self.model:

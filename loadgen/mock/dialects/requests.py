@@ -20,7 +20,7 @@ def body_of(body: bytes, refuse: Refuse) -> dict[str, Any]:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise refuse(422, f"Failed to parse the request body as JSON: {error}") from None
     if not isinstance(asked, dict):
-        raise refuse(422, "the body is no JSON object")
+        raise refuse(422, "the body is not a JSON object")
     return asked
 
 

@@ -67,7 +67,7 @@ class TritonDialect:
         except msgspec.DecodeError:
             found = None
         if not isinstance(found, dict):
-            raise _refusal(400, "sampling_parameters is no JSON object")
+            raise _refusal(400, "sampling_parameters is not a JSON object")
         return found
 
     def _tensors(self, body: bytes) -> tuple[dict[str, Any], str]:

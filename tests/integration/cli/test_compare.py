@@ -205,8 +205,8 @@ def test_markdown_is_a_table(runs: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_what_is_no_run_is_refused(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "is no directory" in refused(capsys, runs / "one", tmp_path / "nowhere")
-    assert "holds no run" in refused(capsys, runs / "one", tmp_path)
+    assert "is not a directory" in refused(capsys, runs / "one", tmp_path / "nowhere")
+    assert "has no runs" in refused(capsys, runs / "one", tmp_path)
     assert "on both sides" in refused(capsys, runs / "one", runs / "one")
     assert "twice" in refused(capsys, "--base", runs / "one", runs / "one", "--new", runs / "other")
     for arguments in ([], [runs / "one"], [runs / "one"] * 3, ["--base", runs / "one"]):
@@ -223,7 +223,7 @@ def test_a_newer_or_a_half_written_run_is_refused(runs: Path, tmp_path: Path,
     summary.write_text(whole[: len(whole) // 2])
     assert "summary.json is damaged" in refused(capsys, runs / "one", broken)
     summary.write_text('{"schema": 1}')
-    assert "is no whole summary" in refused(capsys, runs / "one", broken)
+    assert "is not a complete summary" in refused(capsys, runs / "one", broken)
     summary.write_text(whole)
     rows = broken / "requests.parquet"
     rows.write_bytes(rows.read_bytes()[:1000])
@@ -245,8 +245,8 @@ def test_half_the_rows_of_a_killed_run_are_read(runs: Path, tmp_path: Path, caps
     (["--fail-on", "ttft>3%"], "doesn't say which percentile"),
     (["--fail-on", "ttft.p98>3%"], "there is no ttft.p98"),
     (["--fail-on", "itl.p50<3%"], "write 'itl.p50>3%'"),
-    (["--tolerance", "many"], "--tolerance: 'many' is no share"),
-    (["--tolerance", "150%"], "is no tolerance"),
+    (["--tolerance", "many"], "--tolerance: invalid share 'many'"),
+    (["--tolerance", "150%"], "invalid --tolerance"),
     (["--rows", "itl"], "--rows doesn't say which percentile"),
     (["--rows", "errors"], "errors has no ratio"),
     (["--rows", "output_tokens.p50"], "neither better nor worse"),

@@ -76,7 +76,7 @@ def test_standard_output_gets_the_same_bytes(format: Format, runs: Path, tmp_pat
     (["./a", "--format", "csv"], "a is named twice"),
     (["--out", "x"], "--out says where --format writes: add --format NAME"),
     (["b", "--json"], "--json prints one summary"),
-    (["c", "--format", "csv"], "c is no directory"),
+    (["c", "--format", "csv"], "c is not a directory"),
 ])
 def test_what_does_not_fit_is_refused(arguments: list[str], message: str, runs: Path,
                                       capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

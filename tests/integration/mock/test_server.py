@@ -307,11 +307,11 @@ def test_https(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["--ttft", "20"], "--ttft: '20' is no duration: write a unit"),
+        (["--ttft", "20"], "--ttft: invalid duration '20': add a unit"),
         (["--itl", "normal:1ms"], "--itl: "),
         (["--fault", "explode:1"], "--fault: unknown fault"),
         (["--port", "70000"], "--port: 70000 is too large"),
-        (["--eos-share", "2"], "--eos-share: '2' is no share"),
+        (["--eos-share", "2"], "--eos-share: invalid share '2'"),
         (["--tls-cert", "/nowhere.pem"], "can't load /nowhere.pem"),
         (["--tls-key", "key.pem"], "--tls-cert FILE too"),
         (["--truth", "/nowhere/truth"], "can't write /nowhere/truth"),

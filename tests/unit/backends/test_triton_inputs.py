@@ -169,7 +169,7 @@ GOOD = {"content": [1, 2, 3], "shape": [3, 1, 1]}
      r"can't have the shape \[4, 1, 1\]: the model needs \[3, -1, -1\] \(without the batch\)"),
     ({"image": {"content": [1] * 3, "shape": "3"}, "label": "a"}, "is a list of whole numbers, not '3'"),
     ({"image": {"contents": [1]}, "label": "a"}, r"given as an object with 'contents': write \{\"content\""),
-    ({"image": {"b64": "@"}, "label": "a"}, "which is no base64"),
+    ({"image": {"b64": "@"}, "label": "a"}, "which is not base64"),
     ({"image": {"b64": "AAAA"}, "label": "a"}, 'has elements of 4 bytes; "b64" has 3 bytes'),
     ("image", "an entry is an object of tensors, not 'image'"),
 ])
@@ -179,7 +179,7 @@ def test_what_is_wrong_in_an_entry_is_named(tmp_path: Path, entry: object, words
 
 
 @pytest.mark.parametrize(("content", "words"), [
-    ("{", "is no JSON"), ("[]", "has no entries"), ('{"data": []}', "has no entries"), ('{"data": {}}', "no entries"),
+    ("{", "is not JSON"), ("[]", "has no entries"), ('{"data": []}', "has no entries"), ('{"data": {}}', "no entries"),
 ])
 def test_what_is_wrong_with_a_file(tmp_path: Path, content: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):

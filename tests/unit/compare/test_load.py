@@ -40,9 +40,9 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_no_run_at_all_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no run"):
+    with pytest.raises(UsageError, match="has no run"):
         runs_in(tmp_path)
-    with pytest.raises(UsageError, match="is no directory"):
+    with pytest.raises(UsageError, match="is not a directory"):
         runs_in(tmp_path / "nowhere")
 
 

@@ -50,5 +50,5 @@ def test_the_command_is_declared() -> None:
 
 
 def test_a_wrong_value_names_its_flag() -> None:
-    with pytest.raises(UsageError, match="--slots: '-1' is no count"):
+    with pytest.raises(UsageError, match="--slots: invalid count '-1'"):
         settings_of(parser().parse_args(["--slots", "-1"]))

@@ -19,7 +19,7 @@ def test_a_comparison_comes_back_from_json_as_it_was(name: str) -> None:
 def test_a_newer_schema_and_what_is_no_comparison_are_refused() -> None:
     with pytest.raises(UsageError, match="newer loadgen"):
         Comparison.from_json({**samples.equal.to_json(), "schema": SCHEMA + 1})
-    with pytest.raises(UsageError, match="no comparison"):
+    with pytest.raises(UsageError, match="not a comparison"):
         Comparison.from_json({"schema": SCHEMA, "cells": 3})
 
 

@@ -125,7 +125,7 @@ def test_a_line_of_a_later_release_is_still_read(tmp_path: Path) -> None:
 def test_a_directory_that_is_no_run_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match=r"no directory|holds no run"):
+    with pytest.raises(UsageError, match=r"not a directory|has no run"):
         RunReader(tmp_path / name)
 
 

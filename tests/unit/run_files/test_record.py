@@ -62,7 +62,7 @@ def test_a_plan_that_lacks_what_every_run_writes_is_named(lost: str) -> None:
     for name in tables:
         table = table[name]
     del table[key]
-    with pytest.raises(UsageError, match=rf"^runs/one/plan.json is no whole plan of a run, it lacks {lost}: it was "):
+    with pytest.raises(UsageError, match=rf"^runs/one/plan.json is incomplete, it lacks {lost}: it was "):
         from_json(data, PATH)
 
 
@@ -70,5 +70,5 @@ def test_a_plan_that_lacks_what_every_run_writes_is_named(lost: str) -> None:
     ("load", "rate", "fast"), ("judgement", "slo", 3), ("resolved", "provenance", 7),
     ("resolved", "window", {"start": "x", "length": 1, "count": 1})])
 def test_a_value_of_another_kind_is_named(table: str, key: str, value: object) -> None:
-    with pytest.raises(UsageError, match=r"^runs/one/plan.json is no whole plan of a run: "):
+    with pytest.raises(UsageError, match=r"^runs/one/plan.json is incomplete: "):
         from_json({**OLD, table: {**OLD[table], key: value}}, PATH)

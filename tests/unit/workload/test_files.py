@@ -85,7 +85,7 @@ def test_a_wrong_length_says_what_to_write(text: str) -> None:
 
 def test_a_wrong_lengths_file_names_the_line(tmp_path: Path) -> None:
     file = tmp_path / "lengths.txt"
-    for text, words in (("5\nx\n", r"lengths.txt:2: 'x'"), ("\n", "has no lengths"), ("0", ":1: ")):
+    for text, words in (("5\nx\n", r"lengths.txt:2: invalid length 'x'"), ("\n", "has no lengths"), ("0", ":1: ")):
         file.write_text(text)
         with pytest.raises(UsageError, match=words):
             lengths.parse(f"file:{file}", 1, "input")
@@ -159,7 +159,7 @@ def test_prompts_are_counted_by_a_tokenizer(tmp_path: Path) -> None:
         (b'{"prompt": "x", "max_tokens": 0}', "max_tokens is 0"),
         (b'{"prompt": "x", "max_tokens": "9"}', "whole number"),
         (b'{"prompt": "x", "max_tokens": true}', "whole number"),
-        (b'{"prompt": "x", "body": [1]}', "body is no object"),
+        (b'{"prompt": "x", "body": [1]}', "body is not an object"),
     ],
 )
 def test_a_broken_line_is_named(tmp_path: Path, line: bytes, words: str) -> None:

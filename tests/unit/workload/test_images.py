@@ -68,10 +68,10 @@ def test_an_image_before_the_run_is_like_those_of_it(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("what, words", [
-    ("none.png", "none.png can't be read: there is no such file"), ("notes.txt", "it is no image"),
+    ("none.png", "none.png can't be read: there is no such file"), ("notes.txt", "it is not an image"),
     ("cut.png", "cut.png can't be read"), ("broken.png", "broken PNG file"), ("x.dds", "DDS has no media type"),
     ("synthetic:0x9", "from 1 to"), ("synthetic", "synthetic:WIDTHxHEIGHT"),
-    ("data:image/png,abc", ";base64,"), ("data:image/png;base64,AAAA", "it is no image"),
+    ("data:image/png,abc", ";base64,"), ("data:image/png;base64,AAAA", "it is not an image"),
 ])
 def test_what_can_not_be_read_is_named(folder: Path, what: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)

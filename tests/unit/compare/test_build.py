@@ -36,7 +36,8 @@ def test_a_gate_is_read(text: str, clean: str, better: str, tolerance: float) ->
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ("", "invalid gate"), ("ttft.p99>", "invalid gate"), ("ttft.p99>3", "invalid gate"), ("ttft.p99>=3%", "invalid gate"),
+    ("", "invalid gate"), ("ttft.p99>", "invalid gate"), ("ttft.p99>3", "invalid gate"), ("ttft.p99>=3%",
+                                                                                          "invalid gate"),
     ("ttft.p99<3%", "would fail when ttft.p99 gets better: write 'ttft.p99>3%'"),
     ("ttft.p99>-3%", "the change that fails is upwards"), ("output_tokens>3%", "write 'output_tokens<-3%'"),
     ("output_tokens<3%", "the change that fails is downwards"), ("output_tokens<-100%", "by more than all of it"),

@@ -35,7 +35,7 @@ _NAP = 0.05  # s between looks at the schedule; short beside the look-ahead
 
 
 class Handler(Protocol):
-    """Who hears what happens to requests. `done` says whether a request is to be sent again."""
+    """Takes what senders report. `done` returns whether to send the request again."""
 
     def sent(self, flight: InFlight) -> None: ...
     def done(self, flight: InFlight, timeline: Timeline) -> bool: ...
@@ -67,32 +67,32 @@ class Desk:
         self._closed = any(setup.closed for setup in setups)
 
     async def open(self) -> Failure | None:
-        """Start the processes and open their connections; returns why not, if one could not."""
+        """Start the processes and open their connections; returns the failure if one could not."""
         loop = asyncio.get_running_loop()
         for setup in self._setups:
             sender, line = self._start_sender(setup.sender)
-            sender.link = Link(loop, line, messages.ToDesk, self._hearing(sender), self._losing(sender))
+            sender.link = Link(loop, line, messages.ToDesk, self._receiver(sender), self._loser(sender))
             sender.send(setup)
             self._senders.append(sender)
         await self._until(lambda: self._problem is not None or all(s.ready or s.lost for s in self._senders))
         return self._problem
 
     def start(self, at: int) -> None:
-        """Let the schedule begin at `at`."""
+        """Start the schedule at `at`, CLOCK_MONOTONIC ns."""
         self._start_at = at
-        self._tell(Start(at))
+        self._broadcast(Start(at))
         self._changed.set()
 
     def stop(self) -> None:
-        """Offer nothing new; what is in flight goes on."""
+        """Send nothing new; requests in flight go on."""
         self._note_stop()
-        self._tell(Stop())
+        self._broadcast(Stop())
         self._changed.set()
 
     def cancel(self, failure: Failure) -> None:
-        """End what is in flight, with this failure."""
+        """End the requests in flight, with this failure."""
         self._note_stop()
-        self._tell(Cancel(failure))
+        self._broadcast(Cancel(failure))
         self._changed.set()
 
     def _note_stop(self) -> None:
@@ -132,12 +132,12 @@ class Desk:
         """Process ids of the senders."""
         return [sender.process.pid for sender in self._senders]
 
-    # Feeding.
+    # Handing calls over.
 
     async def feed(self, calls: Iterator[InFlight]) -> None:
-        """Hand calls over, no more than a look-ahead of them, until they end or the desk is stopped.
+        """Hand calls over, up to a look-ahead of them, until they end or the desk is stopped.
 
-        Open loop deals them by index; in a closed loop whoever has room takes the next.
+        In an open loop the index says to which sender; in a closed loop it is the one with the fewest calls.
         """
         for number, flight in enumerate(calls):
             if number % 16 == 0:
@@ -165,13 +165,13 @@ class Desk:
         await self._primed.wait()
 
     async def _place(self, flight: InFlight) -> SenderProcess | None:
-        """Wait until the call may be handed over; None if nothing is wanted any more."""
+        """Wait until some sender may take the call and return it; None once the desk is stopped."""
         while not self._stopped:
             wait = flight.due - _LOOK_AHEAD - self._elapsed()
             if flight.due > _PRIMED or wait > 0:
                 self._primed.set()
             if wait <= 0:
-                sender = self._roomiest() if self._closed else self._senders[flight.index % len(self._senders)]
+                sender = self._least_busy() if self._closed else self._senders[flight.index % len(self._senders)]
                 if sender is not None and (sender.lost or sender.outstanding < self._allowance):
                     return sender
             self._flush()
@@ -182,7 +182,7 @@ class Desk:
                 await asyncio.sleep(_NAP)
         return None
 
-    def _roomiest(self) -> SenderProcess | None:
+    def _least_busy(self) -> SenderProcess | None:
         living = [sender for sender in self._senders if not sender.lost]
         return min(living, key=lambda sender: sender.outstanding, default=None)
 
@@ -193,14 +193,14 @@ class Desk:
         for sender in self._senders:
             sender.flush()
 
-    # Hearing.
+    # What senders report.
 
-    def _tell(self, message: messages.ToSender) -> None:
+    def _broadcast(self, message: messages.ToSender) -> None:
         for sender in self._senders:
             sender.send(message)
 
-    def _hearing(self, sender: SenderProcess) -> Callable[[messages.ToDesk], None]:
-        def hear(message: messages.ToDesk) -> None:
+    def _receiver(self, sender: SenderProcess) -> Callable[[messages.ToDesk], None]:
+        def receive(message: messages.ToDesk) -> None:
             match message:
                 case Done(timeline):
                     self._done(timeline, sender)
@@ -219,10 +219,10 @@ class Desk:
                 case Finished():
                     sender.finished = True
             self._changed.set()
-        return hear
+        return receive
 
     def _done(self, timeline: Timeline, sender: SenderProcess) -> None:
-        """An attempt has ended: it is recorded, and followed by another if that is wanted."""
+        """Report an attempt that has ended, and send the request again if that is wanted."""
         flight = self.in_flight.pop(timeline.index)
         sender.outstanding -= 1
         flight.take_parts(timeline)
@@ -232,7 +232,7 @@ class Desk:
             flight.retry(self._elapsed())
             sender.send(CallBatch([self._hand_over(flight, sender)]))
 
-    def _losing(self, sender: SenderProcess) -> Callable[[], None]:
+    def _loser(self, sender: SenderProcess) -> Callable[[], None]:
         def lose() -> None:
             if sender.finished:
                 return
@@ -248,9 +248,9 @@ class Desk:
         self._give_up(flight, Failure("sender_lost", f"sender {flight.sender} died"))
 
     def _give_up(self, flight: InFlight, failure: Failure) -> None:
-        """Report a request that its sender will not."""
+        """Report a request whose sender won't."""
         flight.retries = 0
-        self._handler.done(flight, flight.lost(failure))
+        self._handler.done(flight, flight.give_up(failure))
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():

@@ -1,4 +1,4 @@
-"""What desk and senders say to each other."""
+"""The messages between the desk and its senders."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from loadgen.types import Failure, Health, Timeline
 
 
 class Setup(msgspec.Struct, tag=True):
-    """First to a sender: what it needs to know for the whole run."""
+    """The first message to a sender: its settings for the whole run."""
 
     sender: int
     addresses: list[Address]
     limits: Limits
-    connections: int  # to open ahead of the start, to each address
+    connections: int  # to open before the start, to each address
     reserve: int  # to keep idle while running
     fresh: bool  # each request opens its own connection
     limit: int  # most requests in flight; 0: no limit
@@ -46,29 +46,29 @@ class Start(msgspec.Struct, tag=True):
 
 
 class Stop(msgspec.Struct, tag=True):
-    """Offer nothing new."""
+    """Send nothing new."""
 
 
 class Cancel(msgspec.Struct, tag=True):
-    """End what is in flight, with this failure."""
+    """End the requests in flight, with this failure."""
 
     failure: Failure
 
 
 class Ready(msgspec.Struct, tag=True):
-    """Connections are open, or this is why not."""
+    """Connections are open, unless there is a failure."""
 
     failure: Failure | None
 
 
 class Sent(msgspec.Struct, tag=True):
-    """Requests that went out: (index, due, sent) each; `due` as in Item, `sent` CLOCK_MONOTONIC ns."""
+    """Requests that were sent: (index, due, sent) each; `due` as in Item, `sent` CLOCK_MONOTONIC ns."""
 
     requests: list[tuple[int, int, int]]
 
 
 class Fragment(msgspec.Struct, tag=True):
-    """A part of a long answer, to be put before what its timeline will hold."""
+    """A part of a long answer; it comes before the payload of the timeline."""
 
     index: int
     payload: bytearray
@@ -83,7 +83,7 @@ class Pulse(msgspec.Struct, tag=True):
 
 
 class Finished(msgspec.Struct, tag=True):
-    """Nothing is in flight and nothing will be sent any more."""
+    """Nothing is in flight and nothing more will be sent."""
 
 
 ToSender = Setup | CallBatch | Start | Stop | Cancel

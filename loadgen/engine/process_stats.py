@@ -1,4 +1,4 @@
-"""How this process is doing: processor time, memory, and how late its event loop gets."""
+"""Statistics of this process: CPU time, memory, stalls of its event loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BEAT = 10_000_000
 
 
 class StallWatch:
-    """Wake up every 10 ms and keep the longest delay: that long could this loop not look at its sockets."""
+    """Wake up every 10 ms and keep the longest delay: for that long the loop could not read its sockets."""
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._longest = 0
@@ -45,7 +45,7 @@ def cpu_time() -> int:
 def max_rss() -> int:
     """The largest resident set of this process so far, bytes.
 
-    getrusage counts what the parent held before exec, so where /proc tells of this program alone, that is taken.
+    getrusage counts what the parent held before exec; /proc, where there is one, counts this program alone.
     """
     try:
         with open("/proc/self/status", "rb") as file:

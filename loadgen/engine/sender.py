@@ -21,7 +21,7 @@ _PULSE_EVERY = 1.0
 
 
 class Sender:
-    """One sender: puts link, dispatch and connections together and obeys the desk."""
+    """One sender: connects link, dispatch and connections, and follows the desk's messages."""
 
     def __init__(self, loop: AbstractEventLoop, sock: socket.socket) -> None:
         self._loop = loop
@@ -112,7 +112,7 @@ class Sender:
 
 def main() -> None:
     """Serve the desk at the other end of the socket whose descriptor is the first argument, until it closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the desk decides what it means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the desk decides what to do
     loop = _event_loop()
     with socket.socket(fileno=int(sys.argv[1])) as sock:
         Sender(loop, sock)

@@ -1,4 +1,4 @@
-"""One sender process, as the desk sees it: started, written to, ended."""
+"""A sender process from the desk's side: starts it, writes to it, ends it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from loadgen.engine.messages import CallBatch, Item, ToSender
 from loadgen.protocols.link import Link
 
-_FAREWELL = 5.0  # s that a sender has to end by itself
+_GRACE = 5.0  # s for a sender to end by itself
 
 
 @dataclass(slots=True)
 class SenderProcess:
-    """A sender process and what the desk knows of it."""
+    """A sender process and its state. Use: `start(number)`, set `link`, `send`, `flush`, `close`, `end`."""
 
     number: int
     process: subprocess.Popen[bytes]
@@ -28,7 +28,7 @@ class SenderProcess:
 
     @classmethod
     def start(cls, number: int) -> tuple[SenderProcess, socket.socket]:
-        """Start one; the socket is the desk's end of the line to it."""
+        """Start a process; the socket is the desk's end of the connection to it."""
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", "loadgen.engine.sender", str(theirs.fileno())]
@@ -38,25 +38,25 @@ class SenderProcess:
         return cls(number, process), ours
 
     def send(self, message: ToSender) -> None:
-        """Send a message, if it is there to take it."""
+        """Send a message, unless the process is lost."""
         if self.link is not None and not self.lost:
             self.link.send(message)
 
     def flush(self) -> None:
-        """Send the batch."""
+        """Send the batch of calls."""
         if self.batch:
             self.send(CallBatch(self.batch))
             self.batch = []
 
     def close(self) -> None:
-        """Close the line to it, which lets it end."""
+        """Close the connection, so that the process ends."""
         if self.link is not None:
             self.link.close()
 
     def end(self) -> None:
-        """Wait until it has ended; kill it if it does not."""
+        """Wait until the process has ended; kill it if it doesn't."""
         try:
-            self.process.wait(_FAREWELL)
+            self.process.wait(_GRACE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

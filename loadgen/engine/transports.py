@@ -1,4 +1,4 @@
-"""Which pool of connections carries the calls of a run: chosen once, by the name of the protocol."""
+"""The transports: which pool of connections sends the calls of a run, by the name of the protocol."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from loadgen.protocols.local import pool as local
 from loadgen.types import Failure, Timeline
 
 
-class Carrier(Protocol):
-    """What a sender needs of a pool; see protocols.http.pool.Pool."""
+class Transport(Protocol):
+    """A pool of connections, as a sender uses it; see protocols.http.pool.HttpPool."""
 
     counts: http.Counts
 
@@ -25,18 +25,17 @@ class Carrier(Protocol):
 
 
 def make(setup: Setup, loop: AbstractEventLoop, done: Callable[[Timeline], None],
-         fragment: Callable[[int, bytearray], None]) -> Carrier:
-    """Make the pool that a setup asks for."""
+         fragment: Callable[[int, bytearray], None]) -> Transport:
+    """Make the pool that a setup names."""
     if setup.protocol == "grpc":
         return http2.Http2Pool(loop, setup.addresses, setup.limits, channels=setup.channels, fresh=setup.fresh,
-                               done=done,
-                          fragment=fragment, keep_alive=setup.keep_alive)
+                               done=done, fragment=fragment, keep_alive=setup.keep_alive)
     if setup.protocol == "grpcio":
-        from loadgen.protocols.grpc import fallback  # 20 MB, for who asks for it
+        from loadgen.protocols.grpc import fallback  # 20 MB, only where it is asked for
 
         return fallback.GrpcioPool(loop, setup.addresses, setup.limits, channels=setup.channels, done=done,
-                             keep_alive=setup.keep_alive)
+                                   keep_alive=setup.keep_alive)
     if setup.protocol == "local":
         return local.LocalPool(loop, setup.addresses[0], setup.limits, done=done)
     return http.HttpPool(loop, setup.addresses, setup.limits, reserve=setup.reserve, fresh=setup.fresh, done=done,
-                     fragment=fragment, batched=not setup.closed)
+                         fragment=fragment, batched=not setup.closed)

@@ -1,4 +1,4 @@
-"""From a Timeline and its token events to a Row: offsets become instants on one clock."""
+"""Assembles a RequestRow from a Timeline and its token events: all instants on one clock, from the start on."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def reads_of(timeline: Timeline) -> tuple[Instants, Instants, Instants]:
 
 def assemble(timeline: Timeline, events: TokenEvents, clock: WallClock, start: int, phase: int,
              asked: int) -> RequestRow:
-    """Make the row of one request attempt. `start` is CLOCK_MONOTONIC ns of the schedule's offset 0."""
+    """Make the row of one request attempt. `start` is that of the schedule, CLOCK_MONOTONIC ns."""
     row = RequestRow(timeline.index, phase, timeline.due, sender=timeline.sender, target=timeline.target,
               attempt=timeline.attempt, held=timeline.held, reconnects=timeline.reconnects, status=timeline.status,
               connect=timeline.connect, tls=timeline.tls, unstamped=timeline.unstamped, asked_tokens=asked)

@@ -1,4 +1,4 @@
-"""Collects finished requests: decodes them into rows, folds these and writes them down as the run goes."""
+"""Collects finished requests and writes them down: decodes them into rows, which are folded as the run goes on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from loadgen.types import ABSENT, CENSORED, ClockSample, Failure, Health, Reques
 
 
 class Collector:
-    """Take what senders report (engine.desk.Handler); `flush` folds and writes what has come since the last time."""
+    """Collect what senders report (an engine.desk.Handler); `flush` folds and writes what was added since the last."""
 
     def __init__(self, backend: Backend, phases: Phases, recorder: Recorder, writer: RunWriter,
                  logs: Sequence[str], outputs: bool) -> None:
@@ -42,12 +42,12 @@ class Collector:
         self.tokens = 0
 
     def begin(self, start: int) -> None:
-        """Let offsets count from `start`, CLOCK_MONOTONIC ns."""
+        """Set the start of the schedule, CLOCK_MONOTONIC ns."""
         self._start = start
         self.sample_clock()
 
     def reject(self, flight: InFlight, error: Exception) -> None:
-        """Record a request that the backend's own code could not encode."""
+        """Record a request that the backend could not encode."""
         failure = Failure("backend", one_line(error), type(error).__name__)
         self.done(flight, Timeline(flight.index, due=flight.due, failure=failure))
 
@@ -63,12 +63,12 @@ class Collector:
         if flight.launched:
             self.in_flight -= 1
         elif orphan and not flight.attempt and not self._phases.scheduled:
-            return False  # a call of a closed loop that waited in the sender: it was never due
+            return False  # no slot of the closed loop had become free for it: it was never due
         else:
             self.offered += 1
         events = self._decode(timeline, flight.request)
         again = is_retried(flight, events.failure)
-        if again:  # the request stays open, and in its phase
+        if again:  # the request stays open in its phase
             self._phases.begin(flight)
         else:
             self._phases.end(flight)
@@ -99,10 +99,10 @@ class Collector:
             events.failure = timeline.failure
         return events
 
-    # As the run goes.
+    # While the run goes on.
 
     def flush(self) -> None:
-        """Fold and write the rows and health lines that have come. Raises StorageFull, as all that writes here does."""
+        """Fold and write the rows and health lines so far. Raises StorageFull, as everything here that writes does."""
         if self._rows:
             rows, self._rows = self._rows, []
             batch = Batch.of(rows)
@@ -124,7 +124,7 @@ class Collector:
         self._logged = elapsed
 
     def sample_clock(self) -> None:
-        """Measure the offset between the clocks, for the stamps and for the verdict."""
+        """Measure the offset between the clocks, which stamps and the verdict need."""
         sample = sample_offset()
         self._wall.add(sample)
         line = ClockSample(sample.at - self._start, sample.offset)

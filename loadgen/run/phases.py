@@ -1,4 +1,4 @@
-"""Which part of a run a request belongs to, and when the measured part is over. Pure."""
+"""The phases of a run: which one a request belongs to, and when the measured one is over. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _SETTLE = 300_000_000  # ns after the window in which senders still report what 
 class Phases:
     """Sort requests into warm-up, measured and cool-down.
 
-    In open loop the schedule says which indices are measured (`first` to `last`, exclusive); in a closed loop it is
-    the instant at which a slot got free, or the first `window.count` after the warm-up.
+    In an open loop the schedule says which indices are measured (`first` to `last`, exclusive). In a closed loop it is
+    decided by when a slot got free, or the first `window.count` requests after the warm-up are measured.
     """
 
     def __init__(self, window: Window, first: int = ABSENT, last: int = ABSENT) -> None:
@@ -33,7 +33,7 @@ class Phases:
             self._measured_open += 1
 
     def end(self, flight: InFlight) -> None:
-        """Take note that a request has ended; it gets a phase if it has none."""
+        """Note that a request has ended; gives it a phase if it has none."""
         self.begin(flight)
         if flight.phase == MEASURED:
             self._measured_open -= 1

@@ -1,4 +1,4 @@
-"""From a Plan to everything that is decided before the clock starts: schedule, window, calls, sender setups."""
+"""Everything that is decided before the clock starts: schedule, window, calls, sender setups."""
 
 from __future__ import annotations
 
@@ -94,14 +94,14 @@ def with_count(plan: Plan, source: Source) -> Plan:
 class CallSource:
     """Make the calls of a run, in the order of the schedule, each when it is asked for.
 
-    `reject(flight, error)` is told of those whose backend raised. Raises UsageError if it raises for each of a closed
-    loop's. `deadline` (ns, 0 for none) goes with the calls whose protocol has one. A call may be sent again `retries`
-    times.
+    `reject(flight, error)` is called for each request that the backend could not encode; a closed loop in which it can
+    encode none raises UsageError. `deadline` (ns, 0 for none) goes with the calls whose protocol has one. A call may be
+    sent again `retries` times.
     """
 
-    def __init__(self, course: RunSchedule, source: Source, backend: Backend, addresses: tuple[Address, ...],
+    def __init__(self, schedule: RunSchedule, source: Source, backend: Backend, addresses: tuple[Address, ...],
                  reject: Callable[[InFlight, Exception], None], deadline: int = 0, retries: int = 0) -> None:
-        self._course = course
+        self._schedule = schedule
         self._source = source
         self._backend = backend
         self._addresses = addresses
@@ -122,7 +122,7 @@ class CallSource:
             except Exception as error:
                 self._reject(flight, error)
                 rejected += 1
-                if self._course.offsets is None and rejected >= _MOST_REJECTED:
+                if self._schedule.offsets is None and rejected >= _MOST_REJECTED:
                     raise UsageError(f"the backend made none of {rejected} requests: {one_line(error)}") from error
                 continue
             rejected = 0
@@ -137,14 +137,14 @@ class CallSource:
         return http_request.encode(call, address.authority, address.prefix)
 
     def _due(self) -> Iterator[tuple[int, int]]:
-        if self._course.offsets is None:
-            return ((index, 0) for index in (range(self._course.window.count) if self._course.exact
+        if self._schedule.offsets is None:
+            return ((index, 0) for index in (range(self._schedule.window.count) if self._schedule.exact
                                              else itertools.count()))
-        return enumerate(map(int, self._course.offsets))
+        return enumerate(map(int, self._schedule.offsets))
 
     def _prompt_of(self, index: int) -> int:
         """The measured requests ask the prompts from 0 on, whatever the warm-up; it asks the last of a file."""
-        place = index - max(self._course.first, 0)
+        place = index - max(self._schedule.first, 0)
         if place >= 0:
             return place
         return place % self._source.count if self._source.count else (1 << 40) - place
@@ -159,7 +159,7 @@ def senders_of(load: Load) -> int:
 
 
 def setups(plan: Plan, addresses: tuple[Address, ...], protocol: str = "http") -> list[Setup]:
-    """Make what each sender is told; `protocol` is that of the backend.
+    """Make the setup of each sender; `protocol` is that of the backend.
 
     Raises UsageError if there are too few file descriptors.
     """
@@ -181,13 +181,13 @@ def setups(plan: Plan, addresses: tuple[Address, ...], protocol: str = "http") -
         if share:
             ahead = min(ahead, share)
         made.append(Setup(number, list(addresses), limits, ahead, reserve, load.connections == "new", share,
-                          bool(load.concurrency), carrier_of(plan, protocol), load.channels,
+                          bool(load.concurrency), transport_of(plan, protocol), load.channels,
                           plan.timeouts.keep_alive))
     return made
 
 
-def carrier_of(plan: Plan, protocol: str) -> str:
-    """Name what carries the calls of a protocol: itself, or grpcio if that was asked for."""
+def transport_of(plan: Plan, protocol: str) -> str:
+    """Name the transport of a protocol: the protocol itself, or grpcio if that was asked for."""
     return "grpcio" if protocol == "grpc" and plan.target.grpc_client == "grpcio" else protocol
 
 

@@ -43,8 +43,8 @@ def test_parts_of_a_long_answer_come_before_its_end_and_are_not_those_of_the_nex
 def test_what_a_lost_sender_had_keeps_what_is_known_of_it() -> None:
     flight = flight_of(4, 70, target=1, attempt=1)
     flight.hand_over(2)
-    assert flight.lost(LOST) == Timeline(4, 2, 1, 70, failure=LOST, attempt=1)
+    assert flight.give_up(LOST) == Timeline(4, 2, 1, 70, failure=LOST, attempt=1)
     flight.launch(75, 1080)
     flight.parts.append(bytearray(b"cut"))
-    assert flight.lost(LOST) == Timeline(4, 2, 1, 75, 1080, failure=LOST, attempt=1)
+    assert flight.give_up(LOST) == Timeline(4, 2, 1, 75, 1080, failure=LOST, attempt=1)
     assert flight.parts == []

@@ -50,7 +50,7 @@ class Bench:
 
     def fail(self, flight: InFlight, kind: str) -> bool:
         """End an attempt as the desk does; returns whether another begins."""
-        again = self.collector.done(flight, flight.lost(Failure(kind)))
+        again = self.collector.done(flight, flight.give_up(Failure(kind)))
         if again:
             flight.retry(flight.due + 10)
         return again

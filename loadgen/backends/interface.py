@@ -49,6 +49,7 @@ class ServiceBackend:
     takes_only_ids: bool = False  # whether prompts must be token ids
     options_field: str = ""  # the field of the body that generation options go into, "" if that is the body itself
     marks_end: bool = True  # whether a stream says itself that it ended; else the end of the body is all there is
+    control_plane: bool = False  # whether it has one of its own, as Triton: models, tensors, statistics
     speaks: str = "openai"  # the dialect of its answers, by the names of loadgen.backends.detect_dialect
 
     def __init__(self, path: str = "", model: str = "", stream: bool = True, max_out_len: int = 128, retry: int = 0,

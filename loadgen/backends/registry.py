@@ -5,22 +5,22 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib
-import importlib.metadata
 import importlib.util
 import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from loadgen.backends import aisbench
 from loadgen.backends.errors import one_line
 from loadgen.backends.interface import ServiceBackend
-from loadgen.backends.local.answers import Local, check_endpoint
 from loadgen.backends.local.interface import LocalBackend
 from loadgen.plan import LocalModel, Target
 from loadgen.types import UsageError
+
+if TYPE_CHECKING:
+    from loadgen.backends.local.answers import Local
 
 GROUP: Final = "loadgen.backends"
 MODEL_FIELDS: Final = tuple(field.name for field in dataclasses.fields(LocalModel))
@@ -41,6 +41,8 @@ Made = TypeVar("Made", ServiceBackend, LocalBackend)
 
 def names() -> dict[str, str]:
     """Return where each known backend is, by name; a built-in name outranks an entry point."""
+    import importlib.metadata  # a moment to import, and to read what is installed: only for who asks for it
+
     return {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)} | BUILT_IN
 
 
@@ -56,7 +58,7 @@ def find(name: str) -> Found:
         return _class_of(load(Path(file)), class_name, name)
     if name.endswith(".py"):
         raise UsageError(f"--backend {name}: name the class too: {name}:Class")
-    known = names()
+    known = BUILT_IN if name in BUILT_IN else names()
     if name not in known:
         near = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -91,6 +93,8 @@ def _find_local(name: str) -> type[LocalBackend]:
 
 def make_local(target: Target) -> Local:
     """Make the desk's side of a local backend. Raises UsageError for an endpoint that it does not have."""
+    from loadgen.backends.local.answers import Local, check_endpoint
+
     made = _find_local(target.backend)
     check_endpoint(made, target.endpoint, target.backend)
     return Local(made, target.endpoint, target.body, target.stream)
@@ -171,6 +175,8 @@ def load(path: Path) -> ModuleType:
     """
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
+    from loadgen.backends import aisbench
+
     name, source = f"loadgen_backend_{path.stem}", path.read_bytes()
     known = getattr(sys.modules.get(name), "__spec__", None)
     if known is not None and (known.origin, known.loader_state) == (str(path.resolve()), source):

@@ -6,7 +6,6 @@ import sys
 from dataclasses import dataclass
 
 from loadgen.plan import Plan
-from loadgen.run.subprocess import INVALID, WORSE, RunProcess, forward_signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +22,14 @@ class RunJob:
 
 def execute(job: RunJob) -> int:
     """Make the run in this process, print its table, write its page, and return its exit code."""
-    from loadgen.cli.page import add_page
-    from loadgen.cli.show import show
-    from loadgen.outcomes.report import PAGE
     from loadgen.reports.text.live import choose
     from loadgen.run.execute import execute
 
     report, directory = execute(job.plan, choose(sys.stderr, quiet=job.quiet))
+    from loadgen.cli.page import add_page  # what the end of a run needs, its first request does not wait for
+    from loadgen.cli.show import show
+    from loadgen.outcomes.report import PAGE
+
     if job.table:
         page = job.plan.out.page
         show(report, directory, as_json=job.json, quiet=job.quiet, coming=PAGE if page else "")
@@ -40,6 +40,8 @@ def execute(job: RunJob) -> int:
 
 def execute_apart(job: RunJob) -> int:
     """Make the run in a process of its own and return its exit code; 130 if it was interrupted, 3 if it was killed."""
+    from loadgen.run.subprocess import INVALID, WORSE, RunProcess, forward_signals
+
     child = RunProcess(execute, job)
     with forward_signals(lambda number: child.stop()):
         ended = child.run()

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from loadgen.outcomes.report import PAGE
 from loadgen.types import UsageError
 
 if TYPE_CHECKING:
@@ -132,6 +131,7 @@ def show(comparison: Comparison, form: str, out: Path | str | None, page: bool =
 def print_it(comparison: Comparison, form: str, out: Path | str | None, page: bool = True) -> None:
     """Print a comparison, with the names of the files that it has in a directory."""
     from loadgen.cli.show import width_of
+    from loadgen.outcomes.report import PAGE
     from loadgen.reports.export import compare_markdown
     from loadgen.reports.text import compare_text
 
@@ -149,6 +149,7 @@ def add_files(comparison: Comparison, directory: Path, page: bool = True) -> Non
     """Write the files of a comparison, all of them from the Comparison alone; warn if that can't be done."""
     from loadgen.cli.files import write_whole
     from loadgen.cli.page import add_file
+    from loadgen.outcomes.report import PAGE
 
     def write_page() -> None:
         from loadgen.reports.html.compared import comparison_page

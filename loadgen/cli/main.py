@@ -31,14 +31,14 @@ exit codes: 0 valid and every SLO met, 1 an SLO missed, 2 usage, 3 INVALID: do n
 """
 
 
-def parser() -> Parser:
-    """Build the parser of the whole command line; imports nothing that takes long to import."""
+def parser(commands: Sequence[str] = COMMANDS) -> Parser:
+    """Build the parser of the whole command line, or of some commands; imports nothing that takes long to import."""
     top = Parser(prog="loadgen", description="Offer load to an LLM inference server, and say what it did with it.",
                  epilog=_EPILOG)
     top.add_argument("--version", action="version", version=f"loadgen {loadgen.__version__}")
-    commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND")
-    for name in COMMANDS:
-        import_module(f"loadgen.cli.{name}").add_parser(commands)
+    subparsers = top.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+    for name in commands:
+        import_module(f"loadgen.cli.{name}").add_parser(subparsers)
     return top
 
 
@@ -66,7 +66,7 @@ def _run(arguments: list[str]) -> int:
         raise UsageError(f"unknown command {arguments[0]!r}{nearest(arguments[0], COMMANDS)}"
                          f"; there are {', '.join(COMMANDS)}")
     try:
-        args = parser().parse_args(arguments)
+        args = parser(arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS).parse_args(arguments)
     except SystemExit:  # --help and --version have said what was asked for
         return 0
     if args.command is None:

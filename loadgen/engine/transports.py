@@ -8,8 +8,6 @@ from typing import Protocol
 
 from loadgen.engine.messages import Setup
 from loadgen.protocols.http import pool as http
-from loadgen.protocols.http2 import pool as http2
-from loadgen.protocols.local import pool as local
 from loadgen.types import Failure, Timeline
 
 
@@ -26,8 +24,10 @@ class Transport(Protocol):
 
 def make(setup: Setup, loop: AbstractEventLoop, done: Callable[[Timeline], None],
          fragment: Callable[[int, bytearray], None]) -> Transport:
-    """Make the pool that a setup names."""
+    """Make the pool that a setup names; only its protocol is imported."""
     if setup.protocol == "grpc":
+        from loadgen.protocols.http2 import pool as http2
+
         return http2.Http2Pool(loop, setup.addresses, setup.limits, channels=setup.channels, fresh=setup.fresh,
                                done=done, fragment=fragment, keep_alive=setup.keep_alive)
     if setup.protocol == "grpcio":
@@ -36,6 +36,8 @@ def make(setup: Setup, loop: AbstractEventLoop, done: Callable[[Timeline], None]
         return fallback.GrpcioPool(loop, setup.addresses, setup.limits, channels=setup.channels, done=done,
                                    keep_alive=setup.keep_alive)
     if setup.protocol == "local":
+        from loadgen.protocols.local import pool as local
+
         return local.LocalPool(loop, setup.addresses[0], setup.limits, done=done)
     return http.HttpPool(loop, setup.addresses, setup.limits, reserve=setup.reserve, fresh=setup.fresh, done=done,
                          fragment=fragment, batched=not setup.closed)

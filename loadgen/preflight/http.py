@@ -18,7 +18,6 @@ from loadgen.backends.failures import probe_hint
 from loadgen.backends.interface import ServiceBackend
 from loadgen.plan import Plan
 from loadgen.preflight import fit
-from loadgen.protocols.grpc.ask import ask as ask_grpc
 from loadgen.protocols.http.address import Address, resolve, tls_context
 from loadgen.protocols.http.dial import tls_reason
 from loadgen.protocols.http.limits import Limits
@@ -167,6 +166,8 @@ def _try(plan: Plan, backend: ServiceBackend, call: Call, address: Address) -> T
     """Send one call as the run will; raises OSError or http.client.HTTPException if HTTP gets no answer."""
     patience = plan.timeouts.total or 60_000_000_000
     if backend.protocol == "grpc":
+        from loadgen.protocols.grpc.ask import ask as ask_grpc  # brings hpack and HTTP/2
+
         return ask_grpc(address, call, Limits(plan.timeouts.connect, total=patience))
     answer = ask(address, call, patience / SECOND)
     headers = "".join(f"{name.lower()}: {value}\r\n" for name, value in answer.headers).encode("latin-1", "replace")

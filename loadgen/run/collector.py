@@ -9,7 +9,6 @@ from loadgen.backends.errors import one_line
 from loadgen.backends.interface import Backend
 from loadgen.clock import sample_offset
 from loadgen.engine.in_flight import InFlight
-from loadgen.protocols.grpc import answer
 from loadgen.recorder import Recorder
 from loadgen.recorder.batch import Batch
 from loadgen.run.assemble import WallClock, assemble
@@ -40,6 +39,10 @@ class Collector:
         self.offered = 0
         self.completed = 0
         self.tokens = 0
+
+    def prepare(self) -> None:
+        """Import what `flush` and `log` need. May be called from any thread."""
+        self._writer.prepare()
 
     def begin(self, start: int) -> None:
         """Set the start of the schedule, CLOCK_MONOTONIC ns."""
@@ -93,6 +96,8 @@ class Collector:
 
     def _decode(self, timeline: Timeline, request: Request) -> TokenEvents:
         if self._backend.protocol == "grpc":
+            from loadgen.protocols.grpc import answer  # brings hpack and HTTP/2
+
             answer.unpack(timeline)
         events = self._backend.decode(timeline, request)
         if timeline.failure is not None and timeline.failure.kind == CENSORED:

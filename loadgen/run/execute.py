@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
-import importlib.metadata
 import os
 import platform
 import re
@@ -17,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from loadgen import slo
+from loadgen import __version__, slo
 from loadgen.backends.interface import Backend
 from loadgen.engine.desk import Desk
 from loadgen.outcomes.report import Report
@@ -35,7 +34,6 @@ from loadgen.run.metrics_server import MetricsServer, serving
 from loadgen.run.sequential import SequentialStop
 from loadgen.run.setup import CallSource, RunSchedule
 from loadgen.run_files import RunReader, RunWriter, StorageFull
-from loadgen.run_files.read_back import replay, report_of
 from loadgen.run_files.record import to_json
 from loadgen.workload import Source
 
@@ -99,6 +97,8 @@ async def _measure(connected: Connected, view: MetricsServer) -> tuple[Report, P
         look = looks.close() if looks and not (loop.interrupted or loop.aborted) else None
         with _telling(view):
             _write_events(writer, loop, server, _closed(look, schedule, plan))
+        from loadgen.run_files.read_back import replay, report_of  # brings all figures, for the end of a run
+
         report = replay(writer.dir) if look else report_of(recorder, record, to_json(record), loop.interrupted, server,
                                                            loop.aborted)
         if loop.full:
@@ -150,7 +150,7 @@ def _resolve(plan: Plan, schedule: RunSchedule, source: Source, backend: Backend
         schedule.window, schedule.describe(plan.load), stamps="model" if backend.protocol == "local" else "",
         length="forced" if backend.forces_length else "asked" if backend.takes_ignore_eos else "not forcible",
         provenance={
-            "loadgen": importlib.metadata.version("loadgen"), "python": platform.python_version(),
+            "loadgen": __version__, "python": platform.python_version(),
             "platform": platform.platform(), "cores": os.cpu_count(),
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "pacing": "timerfd" if sys.platform == "linux" else "loop timer and spin",

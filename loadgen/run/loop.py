@@ -23,6 +23,7 @@ from loadgen.types import ABSENT, CENSORED, Failure, Health, Progress, UsageErro
 
 _TICK = 0.05  # s between looks at whether the run is over
 _FLUSH_EVERY = 5  # ticks
+_PREPARE_AT = 4  # ticks; the schedule has begun by then
 _SECOND_EVERY = 20  # ticks
 _LEAD = 100_000_000  # ns from the order to start until the schedule begins
 _NICE = 10  # the desk gives way to the senders
@@ -83,6 +84,8 @@ class RunLoop:
             os.nice(_NICE)
             feeding = asyncio.create_task(self._desk.feed(iter(calls)))
             await self._primed(feeding)
+            if not self._phases.window.start:  # else there is time for it in the warm-up
+                self._collector.prepare()
             self._begin()
             await self._go(feeding)
         finally:
@@ -116,6 +119,8 @@ class RunLoop:
             tick += 1
             if feeding.done() and feeding.exception() is not None:
                 feeding.result()
+            if tick == _PREPARE_AT:
+                asyncio.get_running_loop().run_in_executor(None, self._collector.prepare)
             if tick % _FLUSH_EVERY == 0:
                 self._save(self._collector.flush)
                 self._show()

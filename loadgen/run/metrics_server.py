@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from loadgen.outcomes.run_record import RunRecord
 from loadgen.plan import OutputOptions
 from loadgen.recorder import Recorder
-from loadgen.reports.export.prometheus import CONTENT_TYPE, Snapshot, expose, info_of
 from loadgen.run.loop import View
 from loadgen.run_files.record import to_json
 from loadgen.summary.numbers import OF_TOKENS, requests
 from loadgen.types import SECOND, Progress, UsageError
+
+if TYPE_CHECKING:
+    from loadgen.reports.export.prometheus import Snapshot
 
 PATH: Final = "/metrics"
 _PHASES: Final = {"warm-up": "warmup", "measured": "measured", "cool-down": "cooldown", "draining": "draining"}
@@ -37,6 +39,8 @@ class MetricsServer:
         """Return (status, text): 503 until there is something to say."""
         if self._recorder is None or self._record is None or self._progress is None:
             return 503, "the run has not begun\n"
+        from loadgen.reports.export.prometheus import expose
+
         return 200, expose(snapshot(self._recorder, self._record, self._progress))
 
     # View
@@ -57,6 +61,8 @@ class MetricsServer:
 
 def snapshot(recorder: Recorder, record: RunRecord, progress: Progress) -> Snapshot:
     """Take a snapshot of a run that goes on."""
+    from loadgen.reports.export.prometheus import Snapshot, info_of
+
     unknown = () if record.plan.target.stream else OF_TOKENS
     histograms = {name: histogram for name, histogram in recorder.metrics.items() if name not in unknown}
     live = {"offered": progress.offered, "in_flight": progress.in_flight, "planned_rate": record.plan.load.rate,
@@ -74,6 +80,8 @@ async def serving(where: OutputOptions, view: View) -> AsyncIterator[MetricsServ
         yield page
         return
     from aiohttp import web
+
+    from loadgen.reports.export.prometheus import CONTENT_TYPE
 
     async def answer(_: web.Request) -> web.Response:
         status, text = page.answer()

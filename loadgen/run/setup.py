@@ -16,7 +16,6 @@ from loadgen.engine.in_flight import InFlight
 from loadgen.engine.messages import Setup
 from loadgen.engine.process_stats import raise_file_limit
 from loadgen.plan import Load, Plan
-from loadgen.protocols.grpc import request as grpc_request
 from loadgen.protocols.http import request as http_request
 from loadgen.protocols.http.address import Address
 from loadgen.protocols.http.limits import Limits
@@ -132,6 +131,8 @@ class CallSource:
         if self._backend.protocol == "local":
             return call.body
         if self._backend.protocol == "grpc":
+            from loadgen.protocols.grpc import request as grpc_request  # brings hpack and HTTP/2
+
             return grpc_request.encode(call, address.authority, address.prefix, secure=bool(address.server_name),
                                        timeout=self._deadline)
         return http_request.encode(call, address.authority, address.prefix)

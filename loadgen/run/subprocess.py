@@ -6,7 +6,6 @@ that started it, however that ends.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -15,11 +14,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from types import FrameType
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from loadgen.types import UsageError
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 USAGE: Final = 2
 INVALID: Final = 3
@@ -62,7 +63,9 @@ class RunProcess:
     def run(self) -> ProcessEnd:
         """Start the process and wait for its end. One that was stopped was interrupted, unless it says worse of itself.
         """
-        ours, theirs = multiprocessing.Pipe()
+        from multiprocessing import Pipe  # takes a moment, and most commands start no process
+
+        ours, theirs = Pipe()
         with ours:
             with theirs, _held():
                 if self._stopped:
@@ -134,4 +137,6 @@ def _end_with(line: Connection) -> None:
 
 
 if __name__ == "__main__":
+    from multiprocessing.connection import Connection
+
     sys.exit(_serve(Connection(int(sys.argv[1]))))

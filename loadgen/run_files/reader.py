@@ -10,7 +10,7 @@ import msgspec
 
 from loadgen.outcomes.report import SCHEMA
 from loadgen.recorder.batch import Batch
-from loadgen.run_files import arrow, names
+from loadgen.run_files import names
 from loadgen.types import ClockSample, Health, UsageError
 
 _KINDS: Final[Mapping[str, type[Health] | type[ClockSample]]] = {"health": Health, "clock": ClockSample}
@@ -52,6 +52,8 @@ class RunReader:
 
         Raises UsageError if the file is damaged or of a newer schema.
         """
+        from loadgen.run_files import arrow  # brings pyarrow, which a run that begins need not wait for
+
         if (self.dir / names.ROWS).exists():
             records = arrow.read_parquet(self.dir / names.ROWS)
         elif (self.dir / names.ROWS_SO_FAR).exists():

@@ -15,7 +15,7 @@ import msgspec
 
 from loadgen.recorder.batch import Batch
 from loadgen.redact import MASK
-from loadgen.run_files import arrow, hlog, names
+from loadgen.run_files import names
 from loadgen.stats.histogram import Histogram
 from loadgen.types import ClockSample, Health, UsageError
 
@@ -23,6 +23,8 @@ Opener = Callable[[Path, str], BinaryIO]
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SHORTEST_SECRET: Final = 8
 _LOG_IN_PART: Final = ".hlog.part"
+_STREAM_MARK: Final = b"\xff\xff\xff\xff"
+"""The first bytes of every Arrow IPC stream; the rest of its head comes with the first rows."""
 
 
 class StorageFull(Exception):  # noqa: N818 - what the run meets is a state of the disk
@@ -54,9 +56,10 @@ class RunWriter:
         self._secrets = tuple(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
         self._open = open
         self._files: dict[str, BinaryIO] = {}
+        self._begun = False  # whether the head of the rows is written
         _make_directory(dir)
         try:
-            self._append(names.ROWS_SO_FAR, arrow.stream_head())
+            self._append(names.ROWS_SO_FAR, _STREAM_MARK)
         except StorageFull as error:
             self.close()
             raise UsageError(f"no space left for {dir}: free some, or choose another --out") from error
@@ -65,6 +68,10 @@ class RunWriter:
         """Write plan.json."""
         self._write_json(names.PLAN, plan)
 
+    def prepare(self) -> None:
+        """Import what writing rows needs, so that the first rows don't wait for it. May be called from any thread."""
+        from loadgen.run_files import arrow, hlog  # noqa: F401
+
     def write_rows(self, batch: Batch) -> None:
         """Append rows to requests.arrows."""
         if len(batch) == 0:
@@ -72,7 +79,11 @@ class RunWriter:
         if self._secrets:
             detail, failure_type = [[self._mask(text) for text in c] for c in (batch.detail, batch.failure_type)]
             batch = replace(batch, detail=detail, failure_type=failure_type)
-        self._append(names.ROWS_SO_FAR, arrow.stream_part(batch))
+        from loadgen.run_files import arrow  # brings pyarrow, which the first request need not wait for
+
+        head = b"" if self._begun else arrow.stream_head()[len(_STREAM_MARK):]
+        self._begun = True
+        self._append(names.ROWS_SO_FAR, head + arrow.stream_part(batch))
 
     def write_health(self, line: Health | ClockSample | Mapping[str, Any]) -> None:
         """Append to health.jsonl; a mapping is an event of the run, such as an interrupt or a lost sender."""
@@ -106,6 +117,8 @@ class RunWriter:
             part.replace(part.with_suffix(""))
 
     def _write_interval(self, metric: str, histogram: Histogram, start: int, end: int, suffix: str) -> None:
+        from loadgen.run_files import hlog  # brings ctypes and zlib by its package
+
         name = re.sub(r"[^\w.-]", "_", metric)
         if name + suffix not in self._files:
             self._append(name + suffix, hlog.header(self.epoch).encode())
@@ -228,6 +241,8 @@ def _replace(path: Path, open: Opener, write: Callable[[BinaryIO], None]) -> Non
 
 
 def _copy_rows(source: Path, file: BinaryIO, change: Callable[[Batch], Batch] | None) -> None:
+    from loadgen.run_files import arrow
+
     arrow.stream_to_parquet(source, cast(BinaryIO, _Sink(file)), change)
 
 

@@ -137,3 +137,12 @@ def test_local_overhead_holds_turns_of_the_model_against_the_bare_loop() -> None
     assert row["batch"] == 2
     assert all(ours > 0 and bare > 0 for ours, bare in row["pairs"])
     assert row["ratio"] == pytest.approx(np.median([bare / ours for ours, bare in row["pairs"]]))
+
+
+def test_startup_has_a_ratio_to_a_bare_interpreter_for_help_and_for_the_first_request() -> None:
+    rows = rows_of(benchmark("startup", "--times", "1", "--json"))
+    assert [row["what"] for row in rows] == ["python -c pass", "loadgen --help", "first request"]
+    assert rows[0]["ratio"] == 1
+    for row in rows:
+        assert 0 < row["fastest"] == row["median"]
+        assert row["ratio"] == row["median"] / rows[0]["median"]

@@ -37,6 +37,7 @@ class Triton(ServiceBackend):
     health_path = "/v2/health/ready"
     models_path = "/v2/repository/index"
     forces_length = True
+    control_plane = True
     speaks = "triton"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

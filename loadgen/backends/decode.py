@@ -80,7 +80,7 @@ def _read(stream: SseEvents, parse: Parse, output: Output, trace: Trace) -> Fail
     decode = msgspec.json.Decoder().decode
     names, note = stream.names, trace.changes.append
     length = ids = tokens = 0
-    usage = output.usage_tokens
+    usage, before = output.usage_tokens, output.content
     data: Any = None
     raw = b""
     try:
@@ -98,10 +98,11 @@ def _read(stream: SseEvents, parse: Parse, output: Output, trace: Trace) -> Fail
             parse(data, output)
             content, tools, seen, known = output.content or "", output.tool_calls, output.usage_tokens, output.token_ids
             longer = len(content) + len(output.reasoning_content) + len(tools)
-            if longer > length or seen != usage or len(known) > ids or output.tokens > tokens:
+            new = longer > length or bool(content and content != before)  # a whole text may be shorter than was guessed
+            if new or seen != usage or len(known) > ids or output.tokens > tokens:
                 ids, tokens, usage = len(known), output.tokens, seen
-                note((position, longer > length, ids, tokens, seen))
-                length = max(longer, length)
+                note((position, new, ids, tokens, seen))
+                length, before = max(longer, length), content or before
                 if trace.answer < 0 and (content or tools):
                     trace.answer = position
             if trace.finish < 0 and output.finish_reason:

@@ -33,6 +33,8 @@ from support.tiny_models import IMAGE_TOKENS, make_llama, make_llava  # noqa: E4
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 PROMPTS = ["one two three", "a much longer prompt than the one before it, by many words", "x"]
+ROUNDING = 2 ** -8
+"""The step between two bfloat16 numbers from 0.5 to 1, where the largest logits of the tiny models are."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -70,6 +72,18 @@ def bare(hf: HuggingFace, prompt: str, limit: int, **kwargs: Any) -> list[int]:
                                    max_new_tokens=limit, **kwargs)
     made: list[int] = output[0, len(ids):].tolist()
     return made
+
+
+def behind_the_best(hf: HuggingFace, prompt: Any, made: list[int]) -> list[float]:
+    """Return by how much the logit of each token of an answer misses the largest, in one pass over the whole text.
+
+    Greedy decoding gives 0, give or take the rounding of bfloat16: two ways to the same logits may part at a tie.
+    """
+    ids = hf.ids_of(prompt)
+    with torch.inference_mode():
+        logits = hf.model(torch.tensor([ids + made])).logits[0, len(ids) - 1:-1].float()
+    missed: list[float] = (logits.max(-1).values - logits[range(len(made)), made]).tolist()
+    return missed
 
 
 def picture(colour: tuple[int, int, int], size: tuple[int, int] = (60, 40)) -> str:
@@ -219,7 +233,10 @@ def test_continuous_batching_stamps_each_token(llama: str, hf: HuggingFace) -> N
         assert len(job.ids) == len(job.stamps) == job.usage == 10
         assert list(job.stamps) == sorted(job.stamps)
         assert job.received + job.server["server_queue"] < job.stamps[0] - offset_to(time_ns, monotonic_ns)
-    assert ends[0][0].ids == bare(hf, PROMPTS[0], 10)
+    for prompt, (job, _, _) in zip(PROMPTS, ends, strict=True):
+        assert max(behind_the_best(hf, prompt, job.ids)) <= ROUNDING
+    assert ends[1][0].ids == bare(hf, PROMPTS[1], 10)  # where no two logits are that near each other
+    assert max(behind_the_best(hf, PROMPTS[1], ends[2][0].ids)) > 10 * ROUNDING  # what answers another prompt
     assert continuous.facts()["max_seq_len"] == 512
     long, short = served(continuous, ["word " * 600, "x"], 8)  # the model takes it, its cache does not
     assert long[2] is not None and long[2].kind == "too_long" and "512 of the cache (--engine" in long[2].detail

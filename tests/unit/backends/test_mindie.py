@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loadgen.backends.cumulative_text import add_text
@@ -234,31 +234,39 @@ def test_images_go_as_parts_with_a_plain_url() -> None:
         mindie("infer").encode(Request(0, messages=({"role": "user", "content": "a"},) * 2))
 
 
-def grown(texts: list[str]) -> tuple[str, list[int]]:
-    """What adding the texts one by one gives, and the length after each."""
-    output, lengths = Output(), []
+def grown(texts: list[str]) -> list[str]:
+    """What there is after each of the texts is added."""
+    output, contents = Output(), [""]
     for text in texts:
         add_text(output, text)
-        lengths.append(len(output.content))
-    return output.content, lengths
+        contents.append(output.content)
+    return contents
 
 
 @given(st.lists(st.text("ab", min_size=1, max_size=3), min_size=1, max_size=12))
 def test_text_that_is_the_whole_so_far_is_never_doubled(parts: list[str]) -> None:
     wholes = ["".join(parts[: i + 1]) for i in range(len(parts))]
-    assert grown(wholes) == (wholes[-1], [len(whole) for whole in wholes])
+    assert grown(wholes) == ["", *wholes]
 
 
 @given(st.lists(st.text("abc", max_size=3), max_size=12))
+@example(["aa", "aa", "aab", ""])  # read as the whole text, which is then shorter than it was taken for
 def test_text_that_is_new_is_joined_as_soon_as_that_shows(parts: list[str]) -> None:
-    text, lengths = grown(parts)
-    if any(not after.startswith(before) for before, after in pairwise(parts)):
-        assert text == "".join(parts)
-        assert lengths == sorted(lengths)
+    shows = next((i + 1 for i, (before, after) in enumerate(pairwise(parts)) if not after.startswith(before)), None)
+    if shows is not None:
+        assert grown(parts)[shows + 1:] == ["".join(parts[:i + 1]) for i in range(shows, len(parts))]
+
+
+@pytest.mark.parametrize("texts", [["a", "a", "ab"], ["aa", "aa", "aab"], ["aa", "aa", "aab", "aabc"]])
+def test_each_event_with_other_text_is_a_token_event_when_the_whole_is_shorter_than_was_guessed(
+        texts: list[str]) -> None:
+    payload = b"".join(json.dumps({"text": [text]}).encode() + b"\0" for text in texts)
+    events = decode(payload, mindie("vllm-legacy"))
+    assert (events.text, len(events.ends)) == (texts[-1], len(texts))
 
 
 def test_the_same_token_again_is_another_token() -> None:
-    assert grown(["a", "a", "a"]) == ("aaa", [1, 2, 3])
+    assert grown(["a", "a", "a"]) == ["", "a", "aa", "aaa"]
 
 
 def test_times_and_batch_sizes_that_are_no_numbers_are_left_out() -> None:

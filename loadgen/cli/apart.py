@@ -25,17 +25,17 @@ def execute(job: RunJob) -> int:
     from loadgen.reports.text.live import choose
     from loadgen.run.execute import execute
 
-    report, directory = execute(job.plan, choose(sys.stderr, quiet=job.quiet))
+    result = execute(job.plan, choose(sys.stderr, quiet=job.quiet))
     from loadgen.cli.page import add_page  # what the end of a run needs, its first request does not wait for
     from loadgen.cli.show import show
     from loadgen.outcomes.report import PAGE
 
     if job.table:
         page = job.plan.out.page
-        show(report, directory, as_json=job.json, quiet=job.quiet, coming=PAGE if page else "")
+        show(result.report, result.dir, as_json=job.json, quiet=job.quiet, coming=PAGE if page else "")
         if page:
-            add_page(report, directory)
-    return report.verdict.exit_code
+            add_page(result)
+    return result.report.verdict.exit_code
 
 
 def execute_apart(job: RunJob) -> int:

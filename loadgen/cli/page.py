@@ -6,15 +6,12 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from loadgen.outcomes.report import PAGE
 
 if TYPE_CHECKING:
-    from loadgen.outcomes.report import Report
     from loadgen.summary.run_data import RunData
 
 
@@ -34,17 +31,12 @@ def write_page(result: RunData) -> None:
     write_whole(result.dir / PAGE, run_page(result.report, result.figures()), instead="")
 
 
-def add_page(report: Report, directory: Path) -> None:
-    """Write the page of a run that has just ended, from its files; warn if there is no space or Ctrl-C comes.
+def add_page(result: RunData) -> None:
+    """Write the page of a run that has just ended; warn if there is no space or Ctrl-C comes.
 
-    It is made after the table is shown, because reading many requests again takes seconds.
+    It is written after the table is shown; what its charts show was made when the run's files were written.
     """
-    def write() -> None:
-        from loadgen.run_files.read_back import read_back
-
-        write_page(replace(read_back(directory), report=report))
-
-    add_file(PAGE, write, f"Make it later with: loadgen report {directory}")
+    add_file(PAGE, lambda: write_page(result), f"Make it later with: loadgen report {result.dir}")
 
 
 def add_file(name: str, write: Callable[[], None], remedy: str) -> bool:

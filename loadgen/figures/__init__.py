@@ -3,7 +3,7 @@
 from loadgen.figures.axis import Axis
 from loadgen.figures.curve import PercentileCurve, curves
 from loadgen.figures.density import Density, Scatter
-from loadgen.figures.figures import Figures, draw
+from loadgen.figures.figures import Figures, Sketch, draw
 from loadgen.figures.flow import Flow
 from loadgen.figures.grid import LOWEST, Band, Heat
 from loadgen.figures.lateness import Lateness
@@ -20,6 +20,7 @@ __all__ = [
            "Lateness",
            "PercentileCurve",
            "Scatter",
+           "Sketch",
            "Slowest",
            "Span",
            "curves",

@@ -50,20 +50,22 @@ def draw(recorder: Recorder, batches: Iterable[Batch], stream: bool = True, inte
 
     Without `stream` an answer comes in one piece, and the times of its tokens have no meaning.
     """
-    window = span(recorder, interrupted)
-    end = max(recorder.bins.end, recorder.last_due + 1, window[1])
-    sketch = _Sketch(recorder, Axis.over(recorder.bins, end), stream)
+    sketch = Sketch(recorder, stream, interrupted)
     for batch in batches:
-        if len(batch):
-            sketch.fold(batch)
-    return sketch.figures(window)
+        sketch.fold(batch)
+    return sketch.figures()
 
 
-class _Sketch:
-    """Folds rows into what the charts need, on axes whose extent the recorder knows."""
+class Sketch:
+    """Folds rows into the Figures of a run, on axes whose extent the recorder knows; it has seen all the rows before.
 
-    def __init__(self, recorder: Recorder, axis: Axis, stream: bool) -> None:
+    `stream` and `interrupted` are those of `draw`.
+    """
+
+    def __init__(self, recorder: Recorder, stream: bool = True, interrupted: bool = False) -> None:
         self._recorder, self._stream = recorder, stream
+        self._window = span(recorder, interrupted)
+        axis = Axis.over(recorder.bins, max(recorder.bins.end, recorder.last_due + 1, self._window[1]))
         gaps = recorder.metrics["chunk_gap"]
         self._flow = FlowCounter(axis)
         self._ttft, self._itl, self._e2e = Grid(axis), Grid(axis), Grid(axis)
@@ -73,6 +75,8 @@ class _Sketch:
 
     def fold(self, batch: Batch) -> None:
         """Add the rows of `batch`."""
+        if not len(batch):
+            return
         tokens = Tokens.of(batch)
         good = batch.good
         self._flow.fold(batch, np.flatnonzero(~good))
@@ -94,9 +98,9 @@ class _Sketch:
         parts = np.minimum(tokens.count[inner], MOST_IN_AN_EVENT)
         self._itl.add(tokens.at[inner], (tokens.at[inner] - tokens.at[inner - 1]) // parts, parts)
 
-    def figures(self, window: tuple[int, int]) -> Figures:
+    def figures(self) -> Figures:
         """Return what was folded."""
         return Figures(
-            window, curves(self._recorder, self._stream), self._flow.flow(self._recorder.bins), self._ttft.band(),
+            self._window, curves(self._recorder, self._stream), self._flow.flow(self._recorder.bins), self._ttft.band(),
             self._itl.band(), self._e2e.band(), self._itl.heat(*HEAT), self._slowest.slowest(), self._cloud.picture(),
             self._lateness.lateness(self._recorder))

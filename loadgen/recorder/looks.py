@@ -48,26 +48,32 @@ def recorded(look: InterimLook, record: RunRecord, rows: Iterable[Batch],
     return recorder
 
 
-def intervals(look: InterimLook, record: RunRecord, rows: Iterable[Batch],
-              metrics: Sequence[str]) -> Iterator[tuple[str, Histogram, int, int]]:
-    """Yield (metric, values, begin, end) of each second or more in which `rows`, in their order, ended.
+Interval = tuple[str, Histogram, int, int]
+"""Metric, its values, and begin and end of the interval, ns since the start of the schedule."""
 
-    It is what the interval logs hold if this look closed the window; ns since the start of the schedule.
+
+class LookIntervals:
+    """The intervals of a second or more that the interval logs hold if a look closed the window.
+
+    An interval ends with the batch in which the last of its rows ended: give the rows in their order.
     """
-    recorder = recorded(look, record, (), ())
-    begin = end = 0
-    for batch in rows:
-        recorder.fold(cut(batch, look.last))
-        end = max(end, int(batch.end.max(initial=0)))
-        if end - begin >= SECOND:
-            yield from _interval(recorder, metrics, begin, end)
-            begin = end
-    yield from _interval(recorder, metrics, begin, end)
 
+    def __init__(self, look: InterimLook, record: RunRecord, metrics: Sequence[str]) -> None:
+        self._recorder = recorded(look, record, (), ())
+        self._metrics = metrics
+        self._begin = self._end = 0
 
-def _interval(recorder: Recorder, metrics: Sequence[str], begin: int,
-              end: int) -> Iterator[tuple[str, Histogram, int, int]]:
-    for metric in metrics:
-        values = recorder.interval(metric)
-        if values.count:
-            yield metric, values, begin, end
+    def fold(self, batch: Batch) -> Iterator[Interval]:
+        """Add rows as the look left them (see `cut`); yield what has become whole with them."""
+        self._recorder.fold(batch)
+        self._end = max(self._end, int(batch.end.max(initial=0)))
+        if self._end - self._begin >= SECOND:
+            yield from self.rest()
+            self._begin = self._end
+
+    def rest(self) -> Iterator[Interval]:
+        """Yield what has come since the last interval."""
+        for metric in self._metrics:
+            values = self._recorder.interval(metric)
+            if values.count:
+                yield metric, values, self._begin, self._end

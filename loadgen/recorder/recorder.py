@@ -24,6 +24,8 @@ Mask = npt.NDArray[np.bool_]
 METRICS: Final = (*PER_REQUEST, "itl", "chunk_gap", "lag", "receive_lag")
 HEADLINE: Final = ("ttft", "ttft_scheduled", "itl", "tpot", "e2e", "e2e_scheduled")
 """Metrics that always have histograms by time batch; gated ones have too."""
+LOGGED: Final = (*HEADLINE, "lag")
+"""Metrics with an interval histogram log."""
 BOUNDED: Final = ("ttft", "ttft_scheduled", "e2e", "e2e_scheduled")
 """Metrics of which a censored request gives a lower bound."""
 

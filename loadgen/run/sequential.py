@@ -16,8 +16,9 @@ from loadgen import slo
 from loadgen.checks import evidence
 from loadgen.outcomes.run_record import RunRecord
 from loadgen.plan import Duration, Plan
+from loadgen.recorder import Recorder
 from loadgen.recorder.batch import Batch
-from loadgen.recorder.looks import InterimLook, recorded
+from loadgen.recorder.looks import InterimLook, cut, recorded
 from loadgen.run.phases import Phases
 
 LONGER: Final = 16
@@ -45,6 +46,7 @@ class SequentialStop:
         self._record = record
         self._next = 0
         self.taken: InterimLook | None = None
+        self._closed: Recorder | None = None  # of the look that was taken
 
     def due(self, elapsed: int) -> bool:
         """Say whether everything that the next look needs has ended. `elapsed` is ns from the start."""
@@ -62,8 +64,24 @@ class SequentialStop:
         precise = all(one.has_interval and one.half_width <= seen.precision
                       for one in seen.gates if one.slo.statistic)
         if precise:
-            self.taken = look
+            self.taken, self._closed = look, recorder
         return precise
+
+    def fold(self, batch: Batch) -> None:
+        """Add rows that were written after the look that closed the window; before it they mean nothing."""
+        if self.taken and self._closed:
+            self._closed.fold(cut(batch, self.taken.last))
+
+    def recorder(self, live: Recorder) -> Recorder:
+        """Return what was recorded of the window as the look that ended the run closed it.
+
+        `live` is that of the longest window, with all health lines.
+        """
+        if self._closed is None:
+            live.confidence = self._looks[-1].confidence
+            return live
+        self._closed.health = live.health
+        return self._closed
 
     def close(self) -> InterimLook:
         """Return the look that ended the run; the longest if none did before."""

@@ -101,13 +101,18 @@ def read_stream(path: Path) -> Iterator[Any]:
                 _check_schema(schema, path)
 
 
-def stream_to_parquet(source: Path, sink: BinaryIO, change: Callable[[Batch], Batch] | None = None) -> None:
-    """Copy the rows of an Arrow IPC stream into a Parquet file (zstd), a row group in memory at a time.
+def rows_to_parquet(records: Iterable[Any], sink: BinaryIO, see: Callable[[Batch], Batch] | None = None) -> None:
+    """Write record batches of ROW_SCHEMA into a Parquet file (zstd), a row group in memory at a time.
 
-    `change` may give the rows another phase.
+    `see` is given each batch and returns the one to write, which may be the same.
     """
-    records = read_stream(source)
-    write_parquet((to_arrow(change(from_arrow(one))) for one in records) if change else records, sink, ROW_SCHEMA)
+    write_parquet((_seen(one, see) for one in records) if see else records, sink, ROW_SCHEMA)
+
+
+def _seen(record: Any, see: Callable[[Batch], Batch]) -> Any:
+    batch = from_arrow(record)
+    after = see(batch)
+    return record if after is batch else to_arrow(after)
 
 
 def write_parquet(records: Iterable[Any], sink: BinaryIO, schema: Any, deltas: Sequence[str] = ()) -> None:

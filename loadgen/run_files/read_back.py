@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from loadgen.figures import curves, draw
+from loadgen.figures import Figures, curves, draw
 from loadgen.outcomes.report import Report
 from loadgen.outcomes.run_record import RunRecord
 from loadgen.recorder import Recorder
@@ -51,8 +51,15 @@ def read_back(directory: Path, name: str = "") -> RunData:
     recorder = recorded(look, record, reader.rows(), (line for line in lines if not isinstance(line, dict)))
     interrupted, server = bool(end["interrupted"]), events.get("server", {}).get("facts", {})
     report = report_of(recorder, record, plan, interrupted, server, str(end.get("aborted", "")))
-    stream, fresh = record.plan.target.stream, record.opens_each
+    return data_of(directory, report, recorder, record,
+                   lambda: draw(recorder, reader.rows(), record.plan.target.stream, interrupted), name)
+
+
+def data_of(directory: Path, report: Report, recorder: Recorder, record: RunRecord, figures: Callable[[], Figures],
+            name: str = "") -> RunData:
+    """Return a run as renderers take it; nothing is read before it is asked for."""
+    reader = RunReader(directory)
     histograms = {metric: recorder.metrics[metric] for metric in report.metrics}
     return RunData(name or directory.resolve().name, directory, report, histograms,
-                  lambda: (RequestColumns.of(batch, fresh) for batch in reader.rows()), reader.logs,
-                  partial(curves, recorder, stream), lambda: draw(recorder, reader.rows(), stream, interrupted))
+                   lambda: (RequestColumns.of(batch, record.opens_each) for batch in reader.rows()), reader.logs,
+                   partial(curves, recorder, record.plan.target.stream), figures)

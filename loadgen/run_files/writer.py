@@ -53,6 +53,7 @@ class RunWriter:
         self.dir = dir
         self.epoch = 0  # CLOCK_REALTIME ns of the start of the schedule; set it before the first interval
         self.full: Path | None = None
+        self.on_rows: Callable[[Batch], object] | None = None  # is given the rows as they were written
         self._secrets = tuple(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
         self._open = open
         self._files: dict[str, BinaryIO] = {}
@@ -84,6 +85,8 @@ class RunWriter:
         head = b"" if self._begun else arrow.stream_head()[len(_STREAM_MARK):]
         self._begun = True
         self._append(names.ROWS_SO_FAR, head + arrow.stream_part(batch))
+        if self.on_rows:
+            self.on_rows(batch)
 
     def write_health(self, line: Health | ClockSample | Mapping[str, Any]) -> None:
         """Append to health.jsonl; a mapping is an event of the run, such as an interrupt or a lost sender."""
@@ -98,23 +101,12 @@ class RunWriter:
         """Append the values of one interval, ns since the start of the schedule, to <metric>.hlog."""
         self._write_interval(metric, histogram, start, end, ".hlog")
 
-    def rewrite_intervals(self, intervals: Iterable[tuple[str, Histogram, int, int]]) -> None:
-        """Put other interval logs in the place of all that were written; each is what write_interval takes.
+    def rewrite_interval(self, metric: str, histogram: Histogram, start: int, end: int) -> None:
+        """Append to the log that `finish` puts in the place of what write_interval wrote; without space that stays.
 
-        Once, after the last write_interval. Without space the old ones stay.
+        Where one log is written again, all are: a metric without one has no log then.
         """
-        try:
-            for interval in intervals:
-                self._write_interval(*interval, _LOG_IN_PART)
-        except BaseException:
-            for part in self.dir.glob(f"*{_LOG_IN_PART}"):
-                part.unlink()
-            raise
-        if self.full is None:
-            for old in self.dir.glob("*.hlog"):
-                old.unlink()
-        for part in self.dir.glob(f"*{_LOG_IN_PART}"):
-            part.replace(part.with_suffix(""))
+        self._write_interval(metric, histogram, start, end, _LOG_IN_PART)
 
     def _write_interval(self, metric: str, histogram: Histogram, start: int, end: int, suffix: str) -> None:
         from loadgen.run_files import hlog  # brings ctypes and zlib by its package
@@ -128,17 +120,19 @@ class RunWriter:
         """Append generated texts to outputs.jsonl, a line each."""
         self._append(names.OUTPUTS, b"".join([self._encode(output) + b"\n" for output in outputs]))
 
-    def finish(self, report: Mapping[str, Any], change: Callable[[Batch], Batch] | None = None) -> None:
-        """Turn requests.arrows into requests.parquet, write summary.json and close; `change` changes rows on the way.
+    def finish(self, report: Mapping[str, Any], see: Callable[[Batch], Batch] | None = None,
+               seen: Callable[[], None] = lambda: None) -> None:
+        """Turn requests.arrows into requests.parquet, write summary.json and close.
 
-        Without space the rows stay in requests.arrows, which RunReader reads too. Raises StorageFull if it was not
-        raised before.
+        The rows are read once, in order: `see` is given each batch and returns the one to store, and `seen` is called
+        after the last. They get all rows also where there is no space, and may call rewrite_interval. Without space the
+        rows stay in requests.arrows, which RunReader reads too. Raises StorageFull if it was not raised before.
         """
         told = self.full is not None
         self.close()
-        if not told:
-            with suppress(StorageFull):
-                self._make_parquet(change)
+        self._store_rows(see, seen)
+        self.close()
+        self._replace_logs()
         self.full, before = None, self.full  # the summary is small: try, whatever happened to the rows
         with suppress(StorageFull):
             self._write_json(names.SUMMARY, report)
@@ -167,11 +161,35 @@ class RunWriter:
         with self._storing(self.dir / name) as path:
             _replace(path, self._open, lambda file: _write_whole(file, text))
 
-    def _make_parquet(self, change: Callable[[Batch], Batch] | None) -> None:
+    def _store_rows(self, see: Callable[[Batch], Batch] | None, seen: Callable[[], None]) -> None:
+        from loadgen.run_files import arrow
+
         source = self.dir / names.ROWS_SO_FAR
-        with self._storing(self.dir / names.ROWS) as path:
-            _replace(path, self._open, lambda file: _copy_rows(source, file, change))
-        source.unlink()
+        records = arrow.read_stream(source)
+
+        def copy(file: BinaryIO) -> None:
+            arrow.rows_to_parquet(records, cast(BinaryIO, _Sink(file)), see)
+            seen()
+
+        with suppress(StorageFull):
+            if self.full is None:
+                with self._storing(self.dir / names.ROWS) as path:
+                    _replace(path, self._open, copy)
+                source.unlink()
+        if see:
+            for record in records:  # those that could not be stored
+                see(arrow.from_arrow(record))
+
+    def _replace_logs(self) -> None:
+        parts = list(self.dir.glob(f"*{_LOG_IN_PART}"))
+        if self.full is not None:
+            for part in parts:
+                part.unlink()
+        elif parts:
+            for old in self.dir.glob("*.hlog"):
+                old.unlink()
+            for part in parts:
+                part.replace(part.with_suffix(""))
 
     @contextmanager
     def _storing(self, path: Path) -> Iterator[Path]:
@@ -238,12 +256,6 @@ def _replace(path: Path, open: Opener, write: Callable[[BinaryIO], None]) -> Non
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-
-
-def _copy_rows(source: Path, file: BinaryIO, change: Callable[[Batch], Batch] | None) -> None:
-    from loadgen.run_files import arrow
-
-    arrow.stream_to_parquet(source, cast(BinaryIO, _Sink(file)), change)
 
 
 class _Sink:

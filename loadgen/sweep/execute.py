@@ -21,5 +21,5 @@ def execute(job: CellJob) -> int:
     from loadgen.reports.text.live import choose
     from loadgen.run.execute import execute
 
-    report, _ = execute(job.plan, choose(sys.stderr, quiet=job.quiet))
-    return report.verdict.exit_code
+    result = execute(job.plan, choose(sys.stderr, quiet=job.quiet))
+    return result.report.verdict.exit_code

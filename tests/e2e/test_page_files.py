@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from loadgen.recorder.batch import Batch
 from loadgen.run_files import RunReader, arrow
 from support.made_runs import run_of
 from support.report_samples import valid
-from support.runs import run
+from support.runs import command, loadgen, run
 from support.written_runs import written
 
 
@@ -111,7 +112,7 @@ def test_what_is_newer_or_no_run_is_refused_and_gets_no_page(
     assert report(dir) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert ("holds no run" if broken == "no run" else "newer loadgen") in err
+    assert ("has no run" if broken == "no run" else "newer loadgen") in err
     assert not (dir / "report.html").exists()
 
 
@@ -139,7 +140,7 @@ def test_a_page_that_can_not_be_written_is_a_warning_at_the_end_of_a_run(
         tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = written(tmp_path / "a")
     (tmp_path / "a/report.html").mkdir()
-    add_page(result.report, tmp_path / "a")
+    add_page(result)
     err = capsys.readouterr().err
     assert "warning: there is no report.html" in err
     assert "loadgen report" in err
@@ -162,9 +163,35 @@ def test_ctrl_c_while_a_page_is_made_is_no_keyboard_interrupt() -> None:
 
 
 def test_the_page_of_a_run_shows_the_verdict_that_was_printed(tmp_path: Path) -> None:
-    written(tmp_path / "a")
-    add_page(replace(valid, client={**valid.client, "stamps": "someone's"}), tmp_path / "a")
+    result = written(tmp_path / "a")
+    add_page(replace(result, report=replace(valid, client={**valid.client, "stamps": "someone's"})))
     assert "someone&#39;s stamps" in page_of(tmp_path / "a")
+
+
+COUNTED = """
+import sys
+from loadgen.cli.main import main
+from loadgen.run_files import arrow
+
+def counting(read):
+    def counted(path):
+        print("read", path.name, file=sys.stderr)
+        return read(path)
+    return counted
+
+arrow.read_stream, arrow.read_parquet = counting(arrow.read_stream), counting(arrow.read_parquet)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(("more", "reads"), [((), 1), (("--slo", "ttft.p50<5s", "--precision", "99%"), 2)],
+                         ids=["fixed", "one look while it runs"])
+def test_a_run_reads_its_rows_once_at_its_end(more: tuple[str, ...], reads: int, tmp_path: Path) -> None:
+    with MockProcess(["--ttft", "20ms", "--itl", "2ms"]) as mock:
+        line = command(mock.url, tmp_path / "run", "--requests", "60", "--lax", "--page", *more)
+        result = loadgen([sys.executable, "-c", COUNTED, *line[3:]], tmp_path / "run")
+    assert result.err.splitlines() == ["read requests.arrows"] * reads
+    assert page_of(tmp_path / "run").count('<figure class="chart') > 10
 
 
 def test_a_run_leaves_a_page_and_says_so(tmp_path: Path) -> None:

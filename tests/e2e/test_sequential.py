@@ -17,7 +17,7 @@ from loadgen.cli.main import parser
 from loadgen.cli.run import plan_of
 from loadgen.mock.process import MockProcess
 from loadgen.plan import Plan
-from loadgen.run.execute import LOGGED
+from loadgen.recorder import LOGGED
 from loadgen.types import COOLDOWN, MEASURED, SECOND, UsageError
 from support.runs import run
 

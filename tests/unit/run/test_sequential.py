@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from loadgen.plan import Duration, Load
 from loadgen.recorder.batch import Batch
-from loadgen.recorder.looks import cut, intervals, looks_of, recorded
+from loadgen.recorder.looks import LookIntervals, cut, looks_of, recorded
 from loadgen.run.phases import Phases
 from loadgen.run.sequential import SequentialStop
 from loadgen.run.setup import make_schedule
@@ -125,7 +125,8 @@ def test_the_logs_of_a_closed_window_hold_what_its_report_does() -> None:
     ended = sorted((row for batch in course.rows for row in as_rows([batch])), key=lambda row: row.end)
     parts = [Batch.of(ended[first : first + 25]) for first in range(0, len(ended), 25)]
     metrics = ("ttft", "itl", "lag")
-    found = list(intervals(course.looks[0], course.record, parts, metrics))
+    logs = LookIntervals(course.looks[0], course.record, metrics)
+    found = [one for part in parts for one in logs.fold(cut(part, course.looks[0].last))] + list(logs.rest())
     closed, open_still = (recorded(look, course.record, parts, ()) for look in (course.looks[0], course.looks[-1]))
     for metric in metrics:
         whole, ends = Histogram(), [(begin, end) for name, _, begin, end in found if name == metric]

@@ -118,7 +118,8 @@ def _directory(plan: Plan) -> Path:
     return Path("runs") / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}-{name}-{load}"
 
 
-def _resolve(plan: Plan, schedule: RunSchedule, source: Source, backend: Backend, told: Mapping[str, Any]) -> Resolved:
+def _resolve(plan: Plan, schedule: RunSchedule, source: Source, backend: Backend,
+             server: Mapping[str, Any]) -> Resolved:
     """Say what the plan left open and was decided for this run."""
     return Resolved(
         schedule.window, schedule.describe(plan.load), stamps="model" if backend.protocol == "local" else "",
@@ -129,4 +130,4 @@ def _resolve(plan: Plan, schedule: RunSchedule, source: Source, backend: Backend
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "pacing": "timerfd" if sys.platform == "linux" else "loop timer and spin",
             "model": plan.target.model, "senders": setup.senders_of(plan.load),
-            "workload": source.describe(), "server": dict(told)})
+            "workload": source.describe(), "server": dict(server)})

@@ -82,10 +82,10 @@ class RunProcess:
 
 
 @contextmanager
-def forward_signals(heed: Callable[[int], None]) -> Iterator[None]:
-    """Let `heed` be told the number of each SIGINT and SIGTERM, instead of what they did before."""
+def forward_signals(on_signal: Callable[[int], None]) -> Iterator[None]:
+    """Call `on_signal` with the number of each SIGINT and SIGTERM, in place of what handled them before."""
     def handler(number: int, frame: FrameType | None) -> None:
-        heed(number)
+        on_signal(number)
 
     before = {each: signal.signal(each, handler) for each in _SIGNALS}
     try:

@@ -128,7 +128,7 @@ class RunWriter:
         after the last. They get all rows also where there is no space, and may call rewrite_interval. Without space the
         rows stay in requests.arrows, which RunReader reads too. Raises StorageFull if it was not raised before.
         """
-        told = self.full is not None
+        known_full = self.full is not None
         self.close()
         self._store_rows(see, seen)
         self.close()
@@ -137,7 +137,7 @@ class RunWriter:
         with suppress(StorageFull):
             self._write_json(names.SUMMARY, report)
         self.full = before or self.full
-        if self.full and not told:
+        if self.full and not known_full:
             raise StorageFull(self.full)
 
     def close(self) -> None:

@@ -62,7 +62,7 @@ class SweepRunner:
 
     def run(self, steps: Callable[[SweepRunner], None]) -> Sweep:
         """Take the steps of a grid or a search, and return what came out, whole or not."""
-        with files.held(self.directory), forward_signals(self._heed):
+        with files.held(self.directory), forward_signals(self._on_signal):
             fresh = files.claim(self.directory, self.spec)
             if fresh:
                 self._save(*_GOING)  # not over cells whose plan has not been looked at
@@ -162,7 +162,7 @@ class SweepRunner:
         files.store(self.directory, sweep)
         return sweep
 
-    def _heed(self, number: int) -> None:
+    def _on_signal(self, number: int) -> None:
         """First Ctrl-C: end after the running cell. Then: let that end early; each further one reaches it as well."""
         self._signals += 1
         if self._child is None:

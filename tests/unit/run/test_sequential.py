@@ -78,13 +78,13 @@ def test_each_look_has_its_exact_rate_and_the_first_is_the_run_without(n: int, r
 
 
 def test_a_course_knows_its_looks() -> None:
-    course = make_schedule(Load(rate=10, duration=Duration(2 * SECOND), max_duration=Duration(9 * SECOND),
+    schedule = make_schedule(Load(rate=10, duration=Duration(2 * SECOND), max_duration=Duration(9 * SECOND),
                                 warmup=Duration(0)))
-    assert [(look.window.length, look.window.count, look.last - course.first) for look in course.looks] == [
+    assert [(look.window.length, look.window.count, look.last - schedule.first) for look in schedule.looks] == [
         (2 * S, 20, 20), (4 * S, 40, 40), (8 * S, 80, 80)]
-    assert course.window == course.looks[-1].window
+    assert schedule.window == schedule.looks[-1].window
     assert make_schedule(Load(rate=10, duration=Duration(2 * SECOND))).looks == ()
-    assert course.describe(Load(rate=10), course.looks[0].last)["count"] == 20
+    assert schedule.describe(Load(rate=10), schedule.looks[0].last)["count"] == 20
 
 
 def test_requests_after_the_window_was_closed_are_cool_down() -> None:
@@ -97,7 +97,7 @@ def test_requests_after_the_window_was_closed_are_cool_down() -> None:
     assert (left.phase[batch.index >= first + 10] == COOLDOWN).all()
 
 
-class Course:
+class ExtendableRun:
     """A run of 8 s that may have ended after 2 or 4 s, with rows of a known spread."""
 
     def __init__(self, jitter: float, precision: float) -> None:
@@ -108,26 +108,26 @@ class Course:
         self.phases = Phases(window, 0, count)
         self.looks = looks_of(window, 0, [count // 4, count // 2, count])
         self.record = record_of(100, ["ttft.p50<1s"], precision=precision)
-        self.looking = SequentialStop(self.looks, self.phases, self.record, lambda: iter(self.rows))
+        self.stop = SequentialStop(self.looks, self.phases, self.record, lambda: iter(self.rows))
 
 
 def test_a_run_ends_at_the_first_look_that_is_precise() -> None:
-    sharp, never = Course(0.05, 0.05), Course(0.5, 0.001)
-    assert sharp.looking.enough()
-    assert sharp.looking.close() == sharp.looks[0]
-    assert [never.looking.enough(), never.looking.enough()] == [False, False]
-    assert never.looking.close() == never.looks[-1]
-    assert not never.looking.due(1 << 60)  # the last look is the end of the run
+    sharp, never = ExtendableRun(0.05, 0.05), ExtendableRun(0.5, 0.001)
+    assert sharp.stop.enough()
+    assert sharp.stop.close() == sharp.looks[0]
+    assert [never.stop.enough(), never.stop.enough()] == [False, False]
+    assert never.stop.close() == never.looks[-1]
+    assert not never.stop.due(1 << 60)  # the last look is the end of the run
 
 
 def test_the_logs_of_a_closed_window_hold_what_its_report_does() -> None:
-    course = Course(0.05, 0.05)
-    ended = sorted((row for batch in course.rows for row in as_rows([batch])), key=lambda row: row.end)
+    run = ExtendableRun(0.05, 0.05)
+    ended = sorted((row for batch in run.rows for row in as_rows([batch])), key=lambda row: row.end)
     parts = [Batch.of(ended[first : first + 25]) for first in range(0, len(ended), 25)]
     metrics = ("ttft", "itl", "lag")
-    logs = LookIntervals(course.looks[0], course.record, metrics)
-    found = [one for part in parts for one in logs.fold(cut(part, course.looks[0].last))] + list(logs.rest())
-    closed, open_still = (recorded(look, course.record, parts, ()) for look in (course.looks[0], course.looks[-1]))
+    logs = LookIntervals(run.looks[0], run.record, metrics)
+    found = [one for part in parts for one in logs.fold(cut(part, run.looks[0].last))] + list(logs.rest())
+    closed, open_still = (recorded(look, run.record, parts, ()) for look in (run.looks[0], run.looks[-1]))
     for metric in metrics:
         whole, ends = Histogram(), [(begin, end) for name, _, begin, end in found if name == metric]
         for name, values, _, _ in found:
@@ -140,18 +140,18 @@ def test_the_logs_of_a_closed_window_hold_what_its_report_does() -> None:
 
 
 def test_a_look_waits_for_what_it_is_about() -> None:
-    course = Course(0.05, 0.05)
-    end, last = course.looks[0].window.length, course.looks[0].last
+    run = ExtendableRun(0.05, 0.05)
+    end, last = run.looks[0].window.length, run.looks[0].last
     for index in range(last - 1):
-        course.phases.end(flight_of(index))
-    assert not course.looking.due(end + MS)  # the last one has not been sent
+        run.phases.end(flight_of(index))
+    assert not run.stop.due(end + MS)  # the last one has not been sent
     running = flight_of(last - 1, end - 1)
-    course.phases.begin(running)
-    assert not course.looking.due(end + MS)  # it is running
-    course.phases.begin(flight_of(last, end + 1))
-    course.phases.end(running)
-    assert course.looking.due(end + MS)  # the next one is of no interest
-    assert not course.looking.due(end)
+    run.phases.begin(running)
+    assert not run.stop.due(end + MS)  # it is running
+    run.phases.begin(flight_of(last, end + 1))
+    run.phases.end(running)
+    assert run.stop.due(end + MS)  # the next one is of no interest
+    assert not run.stop.due(end)
 
 
 def test_there_is_no_look_before_the_first() -> None:

@@ -35,16 +35,16 @@ def test_the_warmup_is_a_tenth_of_the_window_within_limits(load: Load, expected:
 
 
 def test_open_loop_has_a_schedule_with_a_tail_for_the_cooldown() -> None:
-    course = setup.make_schedule(Load(rate=10, requests=50, warmup=seconds(2), drain=seconds(3)))
-    assert course.offsets is not None
-    assert (course.first, course.last) == (20, 70)
-    assert course.window == Window(2 * SECOND, 5 * SECOND, 50)
-    assert len(course.offsets) > 70
+    schedule = setup.make_schedule(Load(rate=10, requests=50, warmup=seconds(2), drain=seconds(3)))
+    assert schedule.offsets is not None
+    assert (schedule.first, schedule.last) == (20, 70)
+    assert schedule.window == Window(2 * SECOND, 5 * SECOND, 50)
+    assert len(schedule.offsets) > 70
     without = setup.make_schedule(Load(rate=10, requests=50, warmup=seconds(2), cooldown=False))
     assert without.offsets is not None
     assert len(without.offsets) == 70
-    assert (without.offsets == course.offsets[:70]).all()
-    assert course.describe(Load(rate=10))["sha256"] == without.describe(Load(rate=10))["sha256"]
+    assert (without.offsets == schedule.offsets[:70]).all()
+    assert schedule.describe(Load(rate=10))["sha256"] == without.describe(Load(rate=10))["sha256"]
 
 
 def test_closed_loop_has_a_window_and_no_schedule() -> None:

@@ -10,6 +10,7 @@ from typing import Final
 
 from loadgen.compare import Measured
 from loadgen.compare.blocks import Blocks, count_for, cut
+from loadgen.compare.load_identity import of
 from loadgen.outcomes.report import Report
 from loadgen.run_files import RunReader, names
 from loadgen.run_files.read_back import replay
@@ -89,10 +90,12 @@ def _report(directory: Path) -> Report:
     """Return the report of a run as it was written; that of a run that did not live to write it is made again.
 
     Its plan is that of plan.json, which knows what was planned for a window that was then closed earlier; what a plan
-    of an older loadgen does not know has its default.
+    of an older loadgen does not know has its default, and what that of a newer one knows besides is kept.
     """
     reader = RunReader(directory)
-    plan = to_json(from_json(reader.plan(), directory / names.PLAN))
+    written = reader.plan()
+    known = to_json(from_json(written, directory / names.PLAN))
+    plan = written | {name: {**table, **of(written, name)} for name, table in known.items() if isinstance(table, dict)}
     summary = reader.summary()
     if summary is None:
         return replace(replay(directory), plan=plan)

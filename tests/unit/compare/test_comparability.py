@@ -64,6 +64,18 @@ def test_every_setting_counts_that_is_not_known_to_be_free(table: str, key: str)
     assert bool(found) == (table in ("target", "load", "workload", "timeouts") and f"{table}.{key}" not in FREE)
 
 
+def test_a_setting_that_only_a_newer_loadgen_knows_counts(tmp_path: Path) -> None:
+    for name, value in (("a", 1), ("b", 2)):
+        path = write_run(tmp_path / name) / "plan.json"
+        plan = json.loads(path.read_text())
+        plan["load"]["from_the_future"] = value
+        plan["weather"] = {"wind": value}
+        path.write_text(json.dumps(plan))
+    base, new = read_sides([str(tmp_path / "a")], [str(tmp_path / "b")])
+    assert comparability.differences(base, new) == [
+        "from_the_future: 1 against 2", "weather.wind: 1 against 2"]
+
+
 def test_what_was_measured_before_a_setting_was_known_had_its_default(tmp_path: Path) -> None:
     sides = [write_run(tmp_path / name) for name in ("old", "new")]
     for name in ("plan.json", "summary.json"):

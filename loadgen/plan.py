@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NewType
+from typing import TYPE_CHECKING, Any, NewType
 
 from loadgen.types import SECOND
+
+if TYPE_CHECKING:
+    from loadgen.arrivals.shapes import Shape
 
 Duration = NewType("Duration", int)
 """ns; written "500ms", "60s", "5m" in files and flags."""
@@ -48,11 +51,12 @@ class LocalModel:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """When to send. `rate` is open loop, `concurrency` closed loop; exactly one of them is set."""
+    """When to send. `rate` and `load_shape` are open loop, `concurrency` closed loop; exactly one of them is set."""
 
     rate: float = 0.0  # requests per second
-    arrivals: str = "poisson"  # poisson | constant | gamma
+    arrivals: str = "poisson"  # a name of arrivals.laws.LAWS
     burstiness: float = 1.0  # shape of gamma; 1 is poisson
+    load_shape: str | None = None  # "ramp:1..50/120s": how the rate goes over time; None: as `rate`
     concurrency: int = 0
     max_in_flight: int = 0  # 0: no guard
     requests: int = 0  # measured requests; 0: by duration
@@ -68,9 +72,25 @@ class Load:
     retry: int = 0  # attempts after the first, for a request that was refused or broken off
 
     @property
+    def shape(self) -> Shape:
+        """The rate over time, of an open loop. Raises UsageError for a load shape that can't be read."""
+        from loadgen.arrivals.shapes import Constant, parse_shape  # brings numpy
+
+        return Constant(self.rate) if self.load_shape is None else parse_shape(self.load_shape)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the schedule decides when requests are sent, and not the answers."""
+        return self.rate > 0 or self.load_shape is not None
+
+    @property
     def window(self) -> int:
         """The length of the measured window as planned, in ns; 0 where only the server decides."""
-        return self.duration or (round(self.requests / self.rate * SECOND) if self.rate > 0 else 0)
+        if self.duration or not self.is_open:
+            return self.duration
+        from loadgen.arrivals.shapes import length_of  # brings numpy
+
+        return round(length_of(self.shape, self.requests))
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class Evidence:
     closed_loop: bool = False
     stream: bool = True
     rate: float = 0.0  # as planned
+    changing: bool = False  # whether the rate changes over time, so that no steady state is asked for
     kernel_stamps: bool = True
     local: bool = False  # a model on this machine, in a process of its own
     senders: int = 1
@@ -97,6 +98,7 @@ def evidence(recorder: Recorder, record: RunRecord, interrupted: bool = False, w
     steady_end = end if recorder.window.length != ABSENT else max(begin, recorder.last_due)
     return Evidence(
         closed_loop=bool(load.concurrency), stream=stream, rate=load.rate,
+        changing=load.load_shape is not None,
         kernel_stamps=uses_kernel_stamps(recorder), local=record.resolved.stamps == "model",
         planned=ABSENT if aborted else recorder.window.count,
         length=end - begin, steady=steadiness(recorder, begin, steady_end) if whole else Steady(),

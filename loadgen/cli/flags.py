@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from loadgen.arrivals.laws import LAWS
 from loadgen.config.plan_file import AUTO, read_share
 from loadgen.types import UsageError
 from loadgen.units import parse_count, parse_duration, parse_rate
@@ -112,7 +113,9 @@ FLAGS: Final = (
          read_body_field, dict),
 
     Flag("--rate", "load.rate", "N", "open loop: requests per second", parse_rate),
-    Flag("--arrivals", "load.arrivals", "LAW", "poisson, constant or gamma (poisson)"),
+    Flag("--load-shape", "load.load_shape", "SHAPE",
+         "open loop: a changing rate, as in ramp:1..50/120s (linear, then 50) or exp:1..50/120s (exponential)"),
+    Flag("--arrivals", "load.arrivals", "LAW", f"{', '.join(LAWS)} (poisson)"),
     Flag("--burstiness", "load.burstiness", "N", "shape of gamma arrivals; below 1 is burstier than poisson",
          parse_rate),
     Flag("--concurrency", "load.concurrency", "N", "closed loop: keep N requests in flight", parse_count),

@@ -53,7 +53,8 @@ class ModelEntry:
         if flags.get("load.concurrency"):  # the closed loop of the flag, without the file's arrivals
             for key in ("load.arrivals", "load.burstiness", "load.max_in_flight"):
                 values.pop(key, None)
-        if flags.get("load.rate") and values.get("load.concurrency", MOST_AT_ONCE) < MOST_AT_ONCE:
+        is_open = flags.get("load.rate") or flags.get("load.load_shape")
+        if is_open and values.get("load.concurrency", MOST_AT_ONCE) < MOST_AT_ONCE:
             limit = values.pop("load.concurrency")
             if "model.batch_size" not in values:  # of a model that is loaded here, it is no limit on arrivals
                 values["load.max_in_flight"] = limit
@@ -193,8 +194,8 @@ class _Reader:
                 raise UsageError(f"{self._entry.where}: unknown field 'traffic_cfg.{key}'"
                                  f"{nearest(key, ('burstiness', *_SECTIONS))}")
         if all(traffic.get(key) for key in _SECTIONS):
-            raise self._entry.wrong("traffic_cfg.ramp_up_strategy", "rates that grow within a run are not offered yet: "
-                                    "make a model for each rate, or leave it out")
+            raise self._entry.wrong("traffic_cfg.ramp_up_strategy", "a ramp in this file is not offered yet: leave it "
+                                    "out and give --load-shape ramp:1..10/60s")
         burstiness = traffic.get("burstiness") or 0
         if isinstance(burstiness, bool) or not isinstance(burstiness, int | float) or burstiness < 0:
             raise self._entry.wrong("traffic_cfg.burstiness", f"{burstiness!r} is not a number of at least 0")

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from loadgen.arrivals.laws import LAWS
 from loadgen.config import local_check
-from loadgen.plan import OutputOptions, Plan, Workload
+from loadgen.plan import Load, OutputOptions, Plan, Workload
 from loadgen.redact import KEY_VARIABLE, MASK
 from loadgen.types import SECOND, UsageError
 from loadgen.units import format_duration
 
-ARRIVALS: Final = ("poisson", "constant", "gamma")
 CONNECTIONS: Final = ("reuse", "new")
 SCHEMES: Final = ("http", "https", "grpc", "grpcs")
 GRPC_CLIENTS: Final = ("own", "grpcio")
@@ -100,8 +100,10 @@ def _policy(plan: Plan) -> Iterator[str]:
         yield f"the rate {load.rate:g} can't be offered: write a positive number per second, as in --rate 10"
     elif load.concurrency < 0:
         yield f"the concurrency {load.concurrency} is negative: write how many requests to keep running, at least 1"
-    elif load.rate and load.concurrency:
+    elif load.rate and load.concurrency and load.load_shape is None:
         yield "--rate offers requests on a timeline and --concurrency waits for answers: give one of the two"
+    elif load.load_shape is not None:
+        yield from _load_shape(load)
     elif not load.rate and not load.concurrency:
         yield "no load was given: write --rate 10 (requests per second), or --concurrency 8 (closed loop)"
     if load.concurrency > 0:
@@ -111,15 +113,30 @@ def _policy(plan: Plan) -> Iterator[str]:
             yield "--arrivals goes with --rate; with --concurrency the answers decide: leave it out"
 
 
+def _load_shape(load: Load) -> Iterator[str]:
+    if load.rate:
+        yield "--load-shape takes the place of --rate: give one of the two"
+    if load.concurrency:
+        yield "--load-shape is an open loop and --concurrency a closed one: give one of the two"
+    if load.max_duration:
+        yield "--max-duration doubles a window with a constant --rate: with --load-shape, give a longer --duration"
+    try:
+        _ = load.shape
+    except UsageError as error:
+        yield f"--load-shape: {error}"
+
+
 def _arrivals(plan: Plan) -> Iterator[str]:
     load = plan.load
-    if load.arrivals not in ARRIVALS:
-        yield (f"unknown arrivals {load.arrivals!r}{nearest(load.arrivals, ARRIVALS)}"
-               f"; there are {', '.join(ARRIVALS)}")
+    if load.arrivals not in LAWS:
+        yield (f"unknown arrivals {load.arrivals!r}{nearest(load.arrivals, list(LAWS))}"
+               f"; there are {', '.join(LAWS)}")
+    bursty = [name for name, law in LAWS.items() if law.has_burstiness]
     if not isfinite(load.burstiness) or load.burstiness <= 0:
         yield f"invalid burstiness {load.burstiness:g}: write a positive number; 1 is poisson"
-    elif load.burstiness != 1 and load.arrivals != "gamma":
-        yield f"--burstiness shapes gamma arrivals only: add --arrivals gamma (not {load.arrivals})"
+    elif load.burstiness != 1 and load.arrivals not in bursty:
+        yield (f"--burstiness shapes {' and '.join(bursty)} arrivals only: add --arrivals {bursty[0]} "
+               f"(not {load.arrivals})")
 
 
 def _length(plan: Plan) -> Iterator[str]:
@@ -130,7 +147,7 @@ def _length(plan: Plan) -> Iterator[str]:
         yield "the length of a run can't be negative: write --duration 60s, or --requests 1000"
     elif not (load.requests or load.duration or work.prompts or work.datasets or work.input_data):
         yield "no length was given: write --duration 60s, or --requests 1000"
-    if load.max_duration:
+    if load.max_duration and load.load_shape is None:
         yield from _extension(plan)
     if load.warmup < -1 or load.drain < 0:
         yield "--warmup and --drain can't be negative: write 0s for none"
@@ -161,6 +178,10 @@ def _extension(plan: Plan) -> Iterator[str]:
 
 def _workload(plan: Plan) -> Iterator[str]:
     work, default = plan.workload, Workload()
+    for text in work.shapes:
+        if ".." in text:
+            yield (f"--shape {text} is not the shape of a tensor, such as image:3,224,224: "
+                   f"for a rate that changes, write --load-shape {text}")
     if work.shared_prefix < 0:
         yield f"the shared prefix {work.shared_prefix} is negative: write a number of tokens, 0 for none"
     if work.seed is not None and work.seed < 0:

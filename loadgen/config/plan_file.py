@@ -24,8 +24,10 @@ IGNORED: Final = frozenset({"resolved", "schema"})
 """What a run adds to its plan.json for readers; a plan that is read back does without them."""
 AUTO: Final = "auto"
 """How the warm-up's own choice (-1) is written."""
-_RIVALS: Final = (("load.rate", "load.concurrency"), ("load.requests", "load.duration"))
-_UNSET: Final = {"load.requests": 0, "load.duration": Duration(0), "load.rate": 0.0, "load.concurrency": 0}
+_RIVALS: Final = (("load.rate", "load.concurrency"), ("load.rate", "load.load_shape"),
+                  ("load.concurrency", "load.load_shape"), ("load.requests", "load.duration"))
+_UNSET: Final = {"load.requests": 0, "load.duration": Duration(0), "load.rate": 0.0, "load.concurrency": 0,
+                 "load.load_shape": None}
 
 
 def load(path: str | Path) -> Plan:
@@ -99,12 +101,12 @@ def override(plan: Plan, flags: Mapping[str, Any]) -> Plan:
     """Lay values over a Plan; `flags` maps "table.key" to a value of that field's own type.
 
     Headers and body fields are added to the plan's, everything else replaces it. A flag whose rival is in the plan
-    (rate and concurrency, requests and duration) takes the rival's place.
+    (rate, load shape and concurrency; requests and duration) takes the rival's place.
     """
-    flags = dict(flags)
+    asked, flags = flags, dict(flags)
     for one, other in _RIVALS:
         for given, rival in ((one, other), (other, one)):
-            if given in flags and rival not in flags and flags[given] != _UNSET[given]:
+            if given in asked and rival not in asked and asked[given] != _UNSET[given]:
                 flags[rival] = _UNSET[rival]
     for table in TABLES:
         section = getattr(plan, table)
@@ -228,6 +230,7 @@ def _named(value: Any) -> str:
 _KINDS: Final[dict[Any, tuple[str, Callable[[Any], Any]]]] = {
     str: ("a text", _exactly(str)),
     bool: ("true or false", _exactly(bool)),
+    str | None: ("a text", _exactly(str, type(None))),
     int: ("a whole number", _exactly(int)),
     int | None: ("a whole number", _exactly(int, type(None))),
     float: ("a number", lambda value: float(_exactly(int, float)(value))),

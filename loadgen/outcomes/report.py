@@ -92,6 +92,12 @@ class Report:
     plan: Mapping[str, Any] = field(default_factory=dict)
     server: Mapping[str, Any] = field(default_factory=dict)  # what the server itself counted meanwhile
 
+    @property
+    def is_open_loop(self) -> bool:
+        """Whether the schedule decided when requests were sent, and not the answers."""
+        load = self.plan.get("load", {})
+        return bool(load.get("rate", 1) or load.get("load_shape"))
+
     def to_json(self) -> dict[str, Any]:
         data = {"schema": SCHEMA, "verdict": asdict(self.verdict)}
         for name in _MAPPINGS:

@@ -45,8 +45,9 @@ def load(report: Report) -> str:
     if law == "gamma":
         law += f" {asked.get('burstiness', 1):g}"
     policy = f"concurrency {count(asked.get('concurrency'))}"
-    if asked.get("rate"):
-        policy = f"{law} {quantity(asked['rate'], 'per_second')}"
+    if asked.get("rate") or report.schedule.get("shape"):
+        shape = clean(str(report.schedule.get("shape", "")))
+        policy = f"{law} {quantity(asked['rate'], 'per_second')}" if asked.get("rate") else f"{law}, {shape}"
     length = parse_duration(str(asked.get("duration", "0")))
     digest = str(report.schedule.get("sha256", ""))[:6]
     parts = [policy + (f" for {quantity(length, 'ns')}" if length else f", {count(asked.get('requests'))} requests"),

@@ -114,7 +114,10 @@ def _directory(plan: Plan) -> Path:
     if plan.out.dir:
         return Path(plan.out.dir)
     name = re.sub(r"[^\w.-]", "_", Path(plan.target.backend).name)
-    load = f"c{plan.load.concurrency}" if plan.load.concurrency else f"{plan.load.rate:g}"
+    load = plan.load.load_shape or f"{plan.load.rate:g}"
+    if plan.load.concurrency:
+        load = f"c{plan.load.concurrency}"
+    load = re.sub(r"[^\w.-]", "_", load)
     return Path("runs") / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}-{name}-{load}"
 
 

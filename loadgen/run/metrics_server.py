@@ -65,7 +65,8 @@ def snapshot(recorder: Recorder, record: RunRecord, progress: Progress) -> Snaps
 
     unknown = () if record.plan.target.stream else OF_TOKENS
     histograms = {name: histogram for name, histogram in recorder.metrics.items() if name not in unknown}
-    live = {"offered": progress.offered, "in_flight": progress.in_flight, "planned_rate": record.plan.load.rate,
+    live = {"offered": progress.offered, "in_flight": progress.in_flight,
+            "planned_rate": record.plan.load.rate or float(record.resolved.schedule.get("rate", 0.0)),
             "offered_rate": progress.offered_rate, "elapsed": progress.elapsed / SECOND,
             "failing_checks": len(progress.warnings)}
     return Snapshot(info_of(to_json(record), record.resolved.provenance), requests(recorder), histograms, live,

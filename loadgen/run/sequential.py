@@ -29,7 +29,7 @@ def extended(plan: Plan) -> Plan:
     """Let a run go on until it is precise, where nothing says how long and there is something to be precise of."""
     load = plan.load
     gated = any(one.statistic for one in slo.expand(plan.judgement.slo))
-    if load.concurrency or load.max_duration or not load.window or not gated:
+    if load.concurrency or load.load_shape or load.max_duration or not load.window or not gated:
         return plan
     return replace(plan, load=replace(load, max_duration=Duration(LONGER * load.window)))
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from loadgen import schedule
+from loadgen.arrivals.shapes import length_of
 from loadgen.backends.errors import one_line
 from loadgen.backends.interface import Backend
 from loadgen.engine.in_flight import InFlight
@@ -53,8 +54,11 @@ class RunSchedule:
         last = self.last if last == ABSENT else last
         if self.offsets is None:
             return {"law": "closed", "concurrency": load.concurrency}
-        return {"law": load.arrivals, "rate": load.rate, "burstiness": load.burstiness, "seed": load.seed,
-                "count": last - self.first, "sha256": schedule.digest(self.offsets[self.first:last])}
+        count = last - self.first
+        rate = count * SECOND / self.window.length if load.load_shape else load.rate
+        return {"law": load.arrivals, "rate": rate, "burstiness": load.burstiness, "seed": load.seed, "count": count,
+                **({"shape": str(load.shape)} if load.load_shape else {}),
+                "sha256": schedule.digest(self.offsets[self.first:last])}
 
 
 def warmup_of(load: Load) -> int:
@@ -74,7 +78,7 @@ def make_schedule(load: Load) -> RunSchedule:
     tail = load.drain if load.cooldown else 0
     offsets, first, last = schedule.plan_offsets(load, warmup, tail)
     count = last - first
-    window, counts = Window(warmup, round(count / load.rate * SECOND), count), schedule.look_counts(load)
+    window, counts = Window(warmup, round(length_of(load.shape, count)), count), schedule.look_counts(load)
     looks = looks_of(window, first, counts) if load.max_duration else ()
     return RunSchedule(window, offsets, first, last, looks=looks)
 
@@ -177,7 +181,7 @@ def setups(plan: Plan, addresses: tuple[Address, ...], protocol: str = "http") -
         if load.concurrency:
             ahead, reserve = math.ceil(share / len(addresses)), 0
         else:
-            per_second = math.ceil(load.rate / count / len(addresses))
+            per_second = math.ceil(load.shape.peak / count / len(addresses))
             ahead, reserve = min(max(8, per_second), _MOST_AHEAD, files // 2), max(8, per_second // 20)
         if share:
             ahead = min(ahead, share)
@@ -198,5 +202,5 @@ def allowance_of(plan: Plan) -> int:
     if load.concurrency:
         return 2 * math.ceil(load.concurrency / count) + 8
     if load.max_in_flight:
-        return math.ceil(load.max_in_flight / count) + max(64, math.ceil(3 * load.rate / count))
+        return math.ceil(load.max_in_flight / count) + max(64, math.ceil(3 * load.shape.peak / count))
     return 1 << 40

@@ -20,14 +20,20 @@ LEAST_SPREAD: Final = 0.01
 
 def notes(recorder: Recorder, seen: Evidence, end: int) -> list[str]:
     """Return the notes that this run earns, the most important first; `end` is where the window ends."""
-    found = [_unstable(seen), _looks(recorder), _interval(recorder, seen), _correlation(recorder, seen),
-             _warmup(recorder, end), _stamps(recorder), _length(seen), _shared(recorder), _sources(recorder),
-             _warmup_failures(recorder)]
+    steady = [] if seen.changing else [_correlation(recorder, seen), _warmup(recorder, end)]
+    found = [_unstable(seen), _changing(seen), _looks(recorder), _interval(recorder, seen), *steady, _stamps(recorder),
+             _length(seen), _shared(recorder), _sources(recorder), _warmup_failures(recorder)]
     return [note for note in found if note]
 
 
+def _changing(seen: Evidence) -> str:
+    if not seen.changing:
+        return ""
+    return "the rate changes within the window: percentiles mix all its rates, and no steady state is checked"
+
+
 def _unstable(seen: Evidence) -> str:
-    if seen.steady.ok:
+    if seen.steady.ok or seen.changing:
         return ""
     return "UNSTABLE: no steady state, so the percentiles are of this run's length, not of the server"
 

@@ -40,6 +40,8 @@ def spec_of(plan: Plan, given: Given, goal: str = "grid", settings: Mapping[str,
     if idle:
         raise UsageError("\n".join(idle))
     axes = {name: values for name, values in _read(given).items() if values}
+    if plan.load.load_shape is not None and (goal in SEARCHES or axes.keys() & {"rate", "concurrency"}):
+        raise UsageError("a sweep decides the rate or the concurrency, and so does --load-shape: leave it out")
     axes.setdefault("backend", (plan.target.backend,))
     if "url" not in axes and plan.target.url:
         axes["url"] = (",".join(plan.target.url),)

@@ -10,7 +10,7 @@ from support import layers
 from support.layers import FILES
 
 ORDER = (
-    "types", "clock", "units", "plan", "redact", "schedule", "stats", "outcomes", "slo",
+    "types", "clock", "units", "arrivals", "plan", "redact", "schedule", "stats", "outcomes", "slo",
     "workload", "protocols", "backends", "recorder", "checks", "figures", "capacity", "summary", "reports",
     "config", "engine", "local", "preflight", "run_files", "run", "compare", "sweep", "mock", "cli", "__init__",
     "__main__",

@@ -51,7 +51,8 @@ def _setup(report: Report) -> dict[str, Any]:
         "endpoint_type": target.get("backend"), "backend": target.get("backend"), "label": None,
         "model_id": report.provenance.get("model") or target.get("model"),
         "tokenizer_id": of(report.plan, "workload").get("tokenizer") or None,
-        "num_prompts": report.requests.get("offered"), "request_rate": load.get("rate") or "inf",
+        "num_prompts": report.requests.get("offered"),
+        "request_rate": load.get("rate") or report.schedule.get("rate") or "inf",
         "burstiness": "inf" if load.get("arrivals") == "constant" else load.get("burstiness", 1.0),
         "max_concurrency": load.get("concurrency") or load.get("max_in_flight") or None}
 

@@ -45,7 +45,7 @@ def _served(report: Report) -> str:
     rest = _rest(report)
     if not seen.get("succeeded"):
         return f"Not one of {count(seen['offered'])} requests succeeded: {rest}." if rest else "No request succeeded."
-    load = _load(summary_items.of(report.plan, "load"), report.rates)
+    load = _load(summary_items.of(report.plan, "load"), report.rates, str(report.schedule.get("shape", "")))
     if seen["succeeded"] == seen["offered"]:
         return f"{load} all {count(seen['offered'])} requests succeeded."
     return f"{load} {count(seen['succeeded'])} of {count(seen['offered'])} requests succeeded" + (
@@ -61,16 +61,18 @@ def _rest(report: Report) -> str:
     return ", and ".join(filter(None, parts))
 
 
-def _load(load: Mapping[str, Any], rates: Mapping[str, float]) -> str:
+def _load(load: Mapping[str, Any], rates: Mapping[str, float], shape: str) -> str:
     if load.get("concurrency"):
         return f"With {count(load['concurrency'])} requests running at any time,"
+    if shape:
+        return f"Of the {clean(shape)},"
     rate = load.get("rate") or rates.get("offered")
     return f"At {quantity(rate, 'per_second').replace('/s', '')} requests a second," if rate else "Of the load,"
 
 
 def _speed(report: Report) -> Iterator[str]:
     """Say how fast, as users feel it: from due in an open loop, from sent in a closed one."""
-    open_loop = bool(summary_items.of(report.plan, "load").get("rate", 1))
+    open_loop = report.is_open_loop
     for name, words in (("ttft", "had their first token"), ("e2e", "were answered whole")):
         metric = report.metrics.get(f"{name}_scheduled") if open_loop else None
         metric = metric or report.metrics.get(name)

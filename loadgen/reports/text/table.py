@@ -68,9 +68,8 @@ def is_unstable(report: Report) -> bool:
 
 
 def _chosen(report: Report) -> Iterator[Line]:
-    closed = not report.plan.get("load", {}).get("rate", 1)
     for line in LINES:
-        if not (closed and line.metric.endswith("_scheduled")) and line.metric != "e2e_scheduled":
+        if (report.is_open_loop or not line.metric.endswith("_scheduled")) and line.metric != "e2e_scheduled":
             yield line
     shown = {line.metric for line in LINES} - {"e2e_scheduled"}
     gated = [gate.slo.partition(".")[0] for gate in report.verdict.gates if "." in gate.slo]

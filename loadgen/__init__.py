@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from loadgen.backends.hooks import Connected
     from loadgen.backends.interface import ServiceBackend
     from loadgen.backends.local.interface import LocalBackend
     from loadgen.outcomes.report import Report
@@ -11,9 +12,11 @@ if TYPE_CHECKING:
     from loadgen.types import Call, Failure, Output, Request, UsageError
 
 __version__: Final = "0.1.0"
-__all__ = ["Call", "Failure", "LocalBackend", "Output", "Plan", "Report", "Request", "ServiceBackend", "UsageError"]
+__all__ = ["Call", "Connected", "Failure", "LocalBackend", "Output", "Plan", "Report", "Request", "ServiceBackend",
+           "UsageError"]
 
 _HOMES: Final = {
+    "loadgen.backends.hooks": ("Connected",),
     "loadgen.backends.interface": ("ServiceBackend",),
     "loadgen.backends.local.interface": ("LocalBackend",),
     "loadgen.plan": ("Plan",),

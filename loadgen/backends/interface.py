@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -12,23 +12,16 @@ import msgspec
 from loadgen.backends import detect_dialect, dialect, failures
 from loadgen.backends.decode import decode_stream, decode_text
 from loadgen.backends.dialect import Input, Messages
+from loadgen.backends.hooks import Backend, Connected, Server
 from loadgen.backends.sync_adapter import plain
 from loadgen.protocols import sse
 from loadgen.types import Call, Output, Request, Timeline, TokenEvents, UsageError
 
+if TYPE_CHECKING:
+    from loadgen.plan import Plan
+    from loadgen.workload import Source
 
-class Backend(Protocol):
-    """What the desk needs of a backend, be it a server's dialect or a model in a process of its own."""
-
-    protocol: str
-    endpoint: str
-    stream: bool
-    forces_length: bool
-    takes_ignore_eos: bool
-    tokenizer: Callable[[str], int] | None
-
-    def encode(self, request: Request) -> Call: ...
-    def decode(self, timeline: Timeline, request: Request) -> TokenEvents: ...
+__all__ = ["Backend", "ServiceBackend", "input_of", "with_options", "without_null"]
 
 
 class ServiceBackend:
@@ -48,9 +41,13 @@ class ServiceBackend:
     takes_ignore_eos: bool = True  # whether `ignore_eos` in the body could make them so
     takes_only_ids: bool = False  # whether prompts must be token ids
     options_field: str = ""  # the field of the body that generation options go into, "" if that is the body itself
+    grpc_endpoints: ClassVar[tuple[str, ...]] = ()  # those asked over gRPC, whose address may be host:port alone
+    takes_input_data: bool = False  # whether its source reads --input-data and --shape
     marks_end: bool = True  # whether a stream says itself that it ended; else the end of the body is all there is
     control_plane: bool = False  # whether it has one of its own, as Triton: models, tensors, statistics
-    speaks: str = "openai"  # the dialect of its answers, by the names of loadgen.backends.detect_dialect
+    speaks: str = "openai"  # the dialect of its answers, a name in the `dialects` of a backend
+    dialects: ClassVar[Mapping[str, tuple[str, str]]] = {}  # those it recognises: what they are called, flags for them
+    about_path: str = ""  # where a server tells who it is, for `recognises`
 
     def __init__(self, path: str = "", model: str = "", stream: bool = True, max_out_len: int = 128, retry: int = 0,
                  api_key: str = "", host_ip: str = "localhost", host_port: int = 8080, url: str = "",
@@ -84,6 +81,19 @@ class ServiceBackend:
         self._parse_text = plain(self.parse_text_response)
         self._parse_stream = plain(self.parse_stream_response)
         self._path = ""
+
+    def connect(self, plan: Plan, server: Server) -> Connected:
+        """Ask the server what must be known before the clock starts. Raises UsageError if a run would make no sense."""
+        return server.connect(self)
+
+    def source(self, plan: Plan) -> Source | None:
+        """Return a source of requests of the backend's own, None to ask what the plan says. Follows `connect`."""
+        return None
+
+    @classmethod
+    def recognises(cls, answer: Mapping[str, Any], path: str = "") -> str:
+        """Return which of `dialects` an answer is of, "" for none; with `path` it is what a GET of that is answered."""
+        return ""
 
     def _get_url(self) -> str:
         """Return the full URL that requests go to."""
@@ -170,7 +180,8 @@ class ServiceBackend:
         else:
             events = decode_stream(timeline, request, stream, self._parse_stream, self.tokenizer)
         if events.failure is not None and not events.ends:
-            events.failure = detect_dialect.explained(events.failure, bytes(timeline.payload), self.speaks)
+            events.failure = detect_dialect.explained(events.failure, bytes(timeline.payload), self.speaks,
+                                                      type(self))
         return events
 
     def model_from(self, listing: Mapping[str, Any]) -> str:

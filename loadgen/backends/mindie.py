@@ -29,6 +29,11 @@ class MindIE(OpenAI):
     """The length of answers is forced with ignore_eos where the dialect has it: chat, completions and vllm-legacy."""
 
     endpoints: ClassVar[tuple[str, ...]] = tuple(PATHS)
+    about_path = "/v2"
+    dialects: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "mindie": ("MindIE", "--backend mindie --endpoint infer"),
+        "mindie-triton": ("MindIE's Triton dialect", "--backend mindie --endpoint triton"),
+        "vllm-legacy": ("vLLM's legacy /generate", "--backend mindie --endpoint vllm-legacy")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -37,6 +42,20 @@ class MindIE(OpenAI):
         self.takes_only_ids = self.endpoint == "infer-token"
         self.options_field = "" if self.endpoint in FORCED else "parameters"
         self.speaks = SPEAKS.get(self.endpoint, "openai")
+
+    @classmethod
+    def recognises(cls, answer: Mapping[str, Any], path: str = "") -> str:
+        """Know an answer by the times and the details in it, a server by its name."""
+        if path:
+            return "mindie" if path == cls.about_path and "MindIE" in str(answer.get("name")) else ""
+        if "choices" in answer:
+            return ""
+        if "text_output" in answer or "model_version" in answer:
+            return "mindie-triton" if isinstance(answer.get("details"), Mapping) or "prefill_time" in answer else ""
+        if "prefill_time" in answer or "decode_time" in answer:
+            return "mindie"
+        tgi_like = isinstance(answer.get("token"), Mapping) or "generated_text" in answer
+        return "vllm-legacy" if isinstance(answer.get("text"), list) and not tgi_like else ""
 
     def _get_url(self) -> str:
         path = PATHS[self.endpoint][not self.stream]

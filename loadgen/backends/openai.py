@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from loadgen.backends import dialect
@@ -21,6 +22,15 @@ class OpenAI(ServiceBackend):
     """
 
     endpoints: ClassVar[tuple[str, ...]] = ("chat", "completions")
+    about_path = "/v1/models"
+    dialects: ClassVar[Mapping[str, tuple[str, str]]] = {"openai": ("the OpenAI dialect", "--backend openai")}
+
+    @classmethod
+    def recognises(cls, answer: Mapping[str, Any], path: str = "") -> str:
+        """Know an answer by its choices, a server by its list of models."""
+        if path:
+            return "openai" if path == "/v1/models" and isinstance(answer.get("data"), list) else ""
+        return "openai" if "choices" in answer else ""
 
     def _get_url(self) -> str:
         return dialect.join(self.base_url, "v1/chat/completions" if self.endpoint == "chat" else "v1/completions")

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+from loadgen.backends import built_in
 from loadgen.backends.errors import one_line
 from loadgen.backends.interface import ServiceBackend
 from loadgen.backends.local.interface import LocalBackend
@@ -24,17 +25,7 @@ if TYPE_CHECKING:
 
 GROUP: Final = "loadgen.backends"
 MODEL_FIELDS: Final = tuple(field.name for field in dataclasses.fields(LocalModel))
-BUILT_IN: Final = {
-    "openai": "loadgen.backends.openai:OpenAI",
-    "triton": "loadgen.backends.triton.backend:Triton",
-    "vllm": "loadgen.backends.vllm:VLLM",
-    "tgi": "loadgen.backends.tgi:TGI",
-    "mindie": "loadgen.backends.mindie:MindIE",
-    "hf": "loadgen.backends.local.hf:HuggingFace",
-    "hf-vl": "loadgen.backends.local.hf_vl:HuggingFaceVL",
-    "vllm-offline": "loadgen.backends.local.vllm_offline:VLLMOffline",
-    "vllm-offline-vl": "loadgen.backends.local.vllm_offline_vl:VLLMOfflineVL",
-}
+BUILT_IN: Final = {**built_in.SERVICES, **built_in.MODELS}
 Found = type[ServiceBackend] | type[LocalBackend]
 Made = TypeVar("Made", ServiceBackend, LocalBackend)
 

@@ -29,11 +29,22 @@ class TGI(OpenAI):
     endpoints: ClassVar[tuple[str, ...]] = ("generate", "chat", "completions")
     models_path = "/info"
     takes_ignore_eos = False
+    about_path = "/info"
+    dialects: ClassVar[Mapping[str, tuple[str, str]]] = {"tgi": ("TGI", "--backend tgi")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.endpoint == "generate":
             self.options_field, self.speaks = "parameters", "tgi"
+
+    @classmethod
+    def recognises(cls, answer: Mapping[str, Any], path: str = "") -> str:
+        """Know an answer by its tokens, without the times that only MindIE adds; a server by its limit."""
+        if path:
+            return "tgi" if path == cls.about_path and "max_total_tokens" in answer else ""
+        known = isinstance(answer.get("token"), Mapping) or "generated_text" in answer
+        foreign = ("choices", "text_output", "model_version", "prefill_time", "decode_time")
+        return "tgi" if known and not any(name in answer for name in foreign) else ""
 
     def _get_url(self) -> str:
         if self.endpoint != "generate":

@@ -76,8 +76,7 @@ def _target(plan: Plan) -> Iterator[str]:
     target = plan.target
     if not target.url:
         yield from local_check.without_server(plan)
-    bare = target.backend == "triton" and target.endpoint in ("", "grpc")
-    yield from filter(None, (check_url(url, bare) for url in target.url))
+    yield from _backend(plan)
     if target.api_key == MASK:
         yield f"the api key of this plan was masked when it was written: set {KEY_VARIABLE}, or give --api-key"
     for name, value in target.headers.items():
@@ -92,6 +91,23 @@ def _target(plan: Plan) -> Iterator[str]:
         yield f"unknown gRPC client {target.grpc_client!r}: write --grpc-client own or --grpc-client grpcio"
     if target.wait_ready < 0:
         yield "--wait-ready can't be negative: write 0s, or 5m"
+
+
+def _backend(plan: Plan) -> Iterator[str]:
+    """Yield what is wrong with the addresses, and with options that the class of the backend has no use for."""
+    from loadgen.backends import registry  # brings msgspec, which `loadgen --help` has no time for
+
+    try:
+        made = registry.find(plan.target.backend)
+    except UsageError:
+        made = None  # said elsewhere
+    endpoint = plan.target.endpoint or next(iter(getattr(made, "endpoints", ())), "")
+    bare = endpoint in getattr(made, "grpc_endpoints", ())
+    yield from filter(None, (check_url(url, bare) for url in plan.target.url))
+    work = plan.workload
+    if made is not None and (work.input_data or work.shapes) and not getattr(made, "takes_input_data", False):
+        yield (f"--input-data and --shape fill the tensors of --backend triton: {plan.target.backend} takes prompts, "
+               "leave them out")
 
 
 def _policy(plan: Plan) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from loadgen.backends.detect_dialect import NAMES, server_of
+from loadgen.backends.detect_dialect import dialects, server_of
 from loadgen.backends.interface import ServiceBackend
 from loadgen.types import Request, UsageError
 from loadgen.workload import Source
@@ -33,9 +33,9 @@ def facts(backend: ServiceBackend, get: Get) -> dict[str, Any]:
 def wrong_server(backend: ServiceBackend, get: Get) -> str:
     """Say which server this is if it is another than the backend's, "" if that can't be said."""
     found = server_of(get)
-    if found in ("", backend.speaks, type(backend).__module__.rpartition(".")[2]):
+    if found in ("", backend.speaks, *backend.dialects):
         return ""
-    name, flags = NAMES[found]
+    name, flags = dialects()[found]
     return f"this looks like a server of {name}: {flags}"
 
 

@@ -6,8 +6,9 @@ import http.client
 import socket
 import ssl
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ import msgspec
 
 from loadgen.backends.dialect import model_note
 from loadgen.backends.failures import probe_hint
+from loadgen.backends.hooks import HttpAnswer
 from loadgen.backends.interface import ServiceBackend
 from loadgen.plan import Plan
 from loadgen.preflight import fit
@@ -24,19 +26,11 @@ from loadgen.protocols.http.limits import Limits
 from loadgen.types import SECOND, Call, Timeline, UsageError
 
 _PATIENCE = 10.0  # s for one question of the control plane
+_PAGE = 3.0  # s for a page of metrics
 _FATAL = ("http_3xx", "http_4xx", "parse", "grpc_invalid_argument", "grpc_not_found", "grpc_permission_denied",
           "grpc_unimplemented", "grpc_unauthenticated")  # what a probe meets that every request would meet
 
 _KEY_HINT = "the server wants another API key: give --api-key, or better LOADGEN_API_KEY in the environment"
-
-
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """A whole HTTP answer."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
 
 
 def ask(address: Address, call: Call, timeout: float) -> HttpAnswer:
@@ -134,6 +128,17 @@ def look(plan: Plan, address: Address, path: str) -> Any:
         return msgspec.json.decode(answer.body) if answer.status == 200 else None
     except (OSError, http.client.HTTPException, msgspec.DecodeError, UnicodeDecodeError):
         return None
+
+
+def fetch(url: str) -> str:
+    """Get a page of any server, by no proxy; "" if there is none."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=_PAGE) as reply:
+            page: bytes = reply.read()
+            return page.decode("utf-8", "replace")
+    except (urllib.error.URLError, http.client.HTTPException, OSError):
+        return ""
 
 
 def probe(plan: Plan, backend: ServiceBackend, address: Address) -> str:

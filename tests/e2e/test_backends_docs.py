@@ -17,6 +17,7 @@ import pytest
 from loadgen.backends import aisbench, registry
 from loadgen.cli import main
 from loadgen.config import models_file, models_local
+from loadgen.mock.process import MockProcess
 from loadgen.plan import Plan, Target
 from loadgen.types import Request
 from support.replay import answer, stream
@@ -100,6 +101,40 @@ def test_the_backend_of_the_page_runs_against_its_server(tmp_path: Path) -> None
             thread.join()
     assert result.summary["requests"]["succeeded"] == 10, result.err
     assert {row["output_tokens"] for row in result.rows} == {8}
+
+
+def test_the_hooks_of_the_page_take_part_in_a_run(tmp_path: Path) -> None:
+    file = tmp_path / "squares.py"
+    file.write_text(CODE[2])
+    with MockProcess(["--ttft", "1ms", "--itl", "1ms"]) as mock:
+        result = run(mock.url, tmp_path / "run", "--backend", f"{file}:Squares", "--requests", "10")
+        prompts = tmp_path / "prompts.jsonl"
+        prompts.write_text('{"prompt": "hi"}\n')
+        planned = run(mock.url, tmp_path / "planned", "--backend", f"{file}:Squares", "--requests", "5", "--prompts",
+                      str(prompts))
+    assert result.summary["requests"]["succeeded"] == 10, result.err
+    assert {row["output_tokens"] for row in result.rows} == {4}
+    assert result.summary["server"] == {"models": 1}
+    provenance = result.plan["resolved"]["provenance"]
+    assert provenance["server"]["owner"] and provenance["workload"] == {"kind": "questions", "about": "squares"}
+    assert planned.summary["requests"]["succeeded"] == 5, planned.err
+    assert planned.plan["resolved"]["provenance"]["workload"] != provenance["workload"]
+
+
+def test_what_a_hook_raises_ends_the_run_before_it_starts(tmp_path: Path) -> None:
+    file = tmp_path / "broken.py"
+    file.write_text("from loadgen import ServiceBackend, UsageError\n\n\nclass Broken(ServiceBackend):\n"
+                    "    def connect(self, plan, server):\n        return {}[plan.target.model]\n\n\n"
+                    "class Refuses(ServiceBackend):\n"
+                    "    def connect(self, plan, server):\n        raise UsageError('the server is asleep')\n\n\n"
+                    "class Forgets(ServiceBackend):\n"
+                    "    def connect(self, plan, server):\n        server.warn('odd')\n")
+    for name, words in (("Broken", f"{file}:6: KeyError: ''"), ("Refuses", "the server is asleep"),
+                        ("Forgets", "connect of the backend")):
+        result = run("http://127.0.0.1:9", tmp_path / name, "--backend", f"{file}:{name}", "--requests", "5")
+        assert (result.code, result.out) == (2, "")
+        assert words in result.err
+        assert not (tmp_path / name).exists()
 
 
 def test_the_test_of_the_page_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

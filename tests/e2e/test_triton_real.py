@@ -12,7 +12,7 @@ import pytest
 from loadgen.backends import registry
 from loadgen.backends.triton.backend import Triton
 from loadgen.plan import Plan, Target
-from loadgen.preflight import triton
+from loadgen.preflight.server import PlanServer
 from loadgen.protocols.grpc.ask import ask
 from loadgen.protocols.http.limits import Limits
 from loadgen.types import Request
@@ -151,7 +151,7 @@ def test_what_the_model_answered_is_what_it_was_given(server: TritonServer, tmp_
         plan = replace(plan, workload=replace(plan.workload, input_data=entries(tmp_path, CAT)))
         backend = registry.make(plan.target)
         assert isinstance(backend, Triton)
-        addresses, _, _ = triton.connect(plan, backend, lambda text: None)
+        addresses = backend.connect(plan, PlanServer(plan, lambda text: None)).addresses
         call = backend.encode(Request(0))
         if endpoint == "grpc":
             answer = bytes(ask(addresses[0], call, Limits()).payload)
@@ -210,7 +210,7 @@ def test_a_unary_call_of_a_decoupled_model_is_explained(server: TritonServer) ->
     plan = Plan(target=Target("triton", (server.grpc,), "llm", probe=False))
     backend = registry.make(plan.target)
     assert isinstance(backend, Triton)
-    addresses, _, _ = triton.connect(plan, backend, lambda text: None)
+    addresses = backend.connect(plan, PlanServer(plan, lambda text: None)).addresses
     assert backend.known is not None
     backend.known = replace(backend.known, decoupled=False)
     request = Request(0, prompt="a", max_output_tokens=2)

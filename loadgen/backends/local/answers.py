@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from loadgen.backends.interface import input_of
 from loadgen.backends.local.interface import LocalBackend
 from loadgen.types import ABSENT, Call, Failure, Request, Timeline, TokenEvents, UsageError
+
+if TYPE_CHECKING:
+    from loadgen.plan import Plan
+    from loadgen.workload import Source
 
 DEFAULT_LIMIT: Final = 128
 """Tokens to make where a request asks for no number."""
@@ -37,6 +41,10 @@ class Local:
         self._options = {name: value for name, value in (options or {}).items() if value is not None}
         if (options or {}).get("ignore_eos") is False:
             self.forces_length = False
+
+    def source(self, plan: Plan) -> Source | None:
+        """Return None: what is asked is what the plan says."""
+        return None
 
     def encode(self, request: Request) -> Call:
         """Put a request into the form that the model's process reads."""

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 
 from loadgen.backends import dialect, token_counts
 from loadgen.backends.dialect import Input
+from loadgen.backends.hooks import Connected, Server
 from loadgen.backends.interface import ServiceBackend, without_null
 from loadgen.backends.triton import infer
 from loadgen.backends.triton.inputs import Inputs, Step, value_of
-from loadgen.backends.triton.tensors import TensorModel
+from loadgen.backends.triton.tensors import LEAST, LENGTHS, SAMPLING, TensorModel
 from loadgen.protocols import sse
 from loadgen.protocols.sse import SseEvents
 from loadgen.types import Call, Output, Request, Timeline, TokenEvents, UsageError
 
+if TYPE_CHECKING:
+    from loadgen.plan import Plan
+    from loadgen.workload import Source
+
 PATHS: Final = {True: "v2/models/{model}/generate_stream", False: "v2/models/{model}/generate"}
-SAMPLING: Final = "sampling_parameters"
-LENGTHS: Final = ("max_tokens", "request_output_len")
-LEAST: Final = ("min_tokens", "min_length")
 BLANK: Final = ("bad_words", "stop_words")  # older TensorRT-LLM ensembles want them, if only empty
 WANTED: Final = ("exclude_input_in_output", "return_finish_reason", "return_num_input_tokens",
                  "return_num_output_tokens")
@@ -39,15 +41,38 @@ class Triton(ServiceBackend):
     forces_length = True
     control_plane = True
     speaks = "triton"
+    grpc_endpoints: ClassVar[tuple[str, ...]] = ("grpc",)
+    takes_input_data = True
+    about_path = "/v2"
+    dialects: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "triton": ("Triton's generate extension", "--backend triton --endpoint generate")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.protocol = "grpc" if self.endpoint == "grpc" else "http"
+        self.protocol = "grpc" if self.endpoint in self.grpc_endpoints else "http"
         self.marks_end = self.endpoint != "generate"
         self.known: TensorModel | None = None  # what the server tells of the model
         self.inputs: Inputs | None = None  # tensors that are not made of prompts
         self.shapes: Mapping[str, tuple[int, ...]] = {}
         self.server_url = self.base_url
+
+    def connect(self, plan: Plan, server: Server) -> Connected:
+        """Ask for the model and its tensors, and fill them. Raises UsageError for what the model can't be asked."""
+        from loadgen.backends.triton.connect import connect
+
+        return connect(plan, self, server)
+
+    def source(self, plan: Plan) -> Source | None:
+        """Return the tensors, None where prompts are asked."""
+        return self.inputs
+
+    @classmethod
+    def recognises(cls, answer: Mapping[str, Any], path: str = "") -> str:
+        """Know an answer by its text_output, without what only MindIE adds; a server by its extensions."""
+        if path:
+            return "triton" if path == cls.about_path and "extensions" in answer else ""
+        mindie = isinstance(answer.get("details"), Mapping) or "prefill_time" in answer
+        return "triton" if ("text_output" in answer or "model_version" in answer) and not mindie else ""
 
     def _get_url(self) -> str:
         path = PATHS[self.stream] if self.endpoint == "generate" else "v2/models/{model}/infer"

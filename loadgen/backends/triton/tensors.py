@@ -19,6 +19,10 @@ NUMPY: Final = {
 """Datatypes whose elements numpy has. Besides them there are BYTES, and BF16, the upper half of FP32."""
 SIZES: Final = {name: np.dtype(code).itemsize for name, code in NUMPY.items()} | {"BF16": 2}
 FLOATS: Final = ("FP16", "FP32", "FP64", "BF16")
+SAMPLING: Final = "sampling_parameters"
+LENGTHS: Final = ("max_tokens", "request_output_len")
+LEAST: Final = ("min_tokens", "min_length")
+"""Inputs of text models for how an answer is made, and how long it becomes at most and at least."""
 
 
 @dataclass(frozen=True, slots=True)

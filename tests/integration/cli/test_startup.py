@@ -68,7 +68,7 @@ def test_no_package_that_writes_results_is_imported_before_the_first_request(tmp
     first = set(json.loads(listing.read_text().splitlines()[0]))
     assert not {name.partition(".")[0] for name in first} & HEAVY
     unused = ("reports.export", "reports.html", "figures", "local", "protocols.http2", "protocols.grpc",
-              "preflight.triton", "backends.triton", "run_files.arrow", "run_files.hlog")
+              "backends.triton", "run_files.arrow", "run_files.hlog")
     assert not [name for name in first if name.startswith(tuple(f"loadgen.{unit}" for unit in unused))]
     assert (out / "requests.parquet").stat().st_size
     assert (out / "report.html").stat().st_size

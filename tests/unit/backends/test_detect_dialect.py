@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.backends.detect_dialect import NAMES, dialect_of, explained, server_of
+from loadgen.backends.detect_dialect import dialect_of, dialects, explained, server_of
 from loadgen.backends.mindie import MindIE
 from loadgen.backends.openai import OpenAI
 from loadgen.backends.tgi import TGI
 from loadgen.types import Failure
 from support.replay import ASKED, URL, capture, failed, stream, timeline_of
 
+NAMES = dialects()
 EVENTS: dict[str, Any] = {
     "openai": {"id": "x", "choices": []},
     "tgi": {"index": 1, "token": {"id": 5, "text": "a"}, "generated_text": None},

@@ -3,42 +3,49 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from loadgen.backends.triton.backend import LEAST, LENGTHS, SAMPLING, Triton
-from loadgen.backends.triton.inputs import RANDOM, ZERO, made_up, parse_shapes, read_file
-from loadgen.backends.triton.tensors import TensorModel, model_of
-from loadgen.config.plan_check import nearest
+from loadgen.backends.dialect import Input
+from loadgen.backends.hooks import Backend, Connected, Server
+from loadgen.backends.triton.control_plane import GrpcPlane, HttpPlane, Plane, TritonRefusedError
+from loadgen.backends.triton.counters import TritonCounters, metrics_url, whole_url
+from loadgen.backends.triton.inputs import RANDOM, ZERO, Inputs, made_up, parse_shapes, read_file
+from loadgen.backends.triton.tensors import LEAST, LENGTHS, SAMPLING, TensorModel, model_of
 from loadgen.plan import Plan
-from loadgen.preflight import http
-from loadgen.preflight.triton_api import GrpcPlane, HttpPlane, Plane, TritonRefusedError
-from loadgen.preflight.triton_statistics import TritonCounters, metrics_url, whole_url
-from loadgen.protocols.grpc.ask import ask
-from loadgen.protocols.http.address import Address, resolve
-from loadgen.protocols.http.limits import Limits
-from loadgen.types import SECOND, Request, UsageError
+from loadgen.protocols.http.address import Address
+from loadgen.types import Output, Request, UsageError
 from loadgen.workload import lengths
 
-_PATIENCE: Final = 10_000_000_000  # ns for a connection
+_PATIENCE: Final = 10_000_000_000  # ns
 _BOUND_TO_FAIL: Final = ("grpc_invalid_argument", "grpc_unimplemented", "grpc_not_found", "grpc_unauthenticated",
                          "grpc_permission_denied", "parse")
 _BAD_INPUT: Final = re.compile(r"\b(inputs?|shape|dims?|data-?type|batch|parameter|unknown model)\b", re.IGNORECASE)
 
-Connected = tuple[tuple[Address, ...], Plan, TritonCounters]
+
+class Triton(Backend, Protocol):
+    """What this module knows of the backend."""
+
+    model: str
+    headers: dict[str, str]
+    known: TensorModel | None
+    inputs: Inputs | None
+    shapes: Mapping[str, tuple[int, ...]]
+
+    def get_request_body(self, input: Input, max_out_len: int | None, output: Output) -> dict[str, Any]: ...
 
 
-def connect(plan: Plan, backend: Triton, warn: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic,
-         sleep: Callable[[float], None] = time.sleep) -> Connected:
+def connect(plan: Plan, backend: Triton, server: Server) -> Connected:
     """Wait for the server and its model, and tell the backend about the model.
 
-    Returns the addresses, the plan with what was decided here (model, stream), and the watch over the server's own
-    counters, which starts after a first request was tried. Raises UsageError for what would make every request fail.
+    The plan that is returned holds what was decided here (model, stream), and the watch the server's own counters,
+    which start after a first request was tried. Raises UsageError for what would make every request fail.
     """
-    addresses, planes, version = _wait_ready(plan, backend, clock, sleep)
+    addresses, planes, version = _wait_ready(plan, backend, server)
     name = plan.target.model or _only_model(planes[0])
     for plane in planes:
         _check_model(plane, name)
@@ -47,47 +54,37 @@ def connect(plan: Plan, backend: Triton, warn: Callable[[str], None], *, clock: 
         model = model_of(planes[0].metadata(name), config)
     except TritonRefusedError as error:
         raise UsageError(f"the server does not tell about the model {name}: {error}") from None
-    plan = replace(plan, target=replace(plan.target, model=name, stream=_streams(plan, backend, model, warn)))
+    plan = replace(plan, target=replace(plan.target, model=name, stream=_streams(plan, backend, model, server.warn)))
     backend.model, backend.stream, backend.known = name, plan.target.stream, model
     backend.forces_length = not model.generates or any(field in model.inputs for field in (SAMPLING, *LEAST))
-    _fill(plan, backend, model, warn)
+    _fill(plan, backend, model, server.warn)
     pages = [plan.target.metrics_url] if plan.target.metrics_url else [metrics_url(url) for url in plan.target.url]
     if plan.target.probe:
-        odd = (_probe if backend.protocol == "grpc" else http.probe)(plan, backend, addresses[0])
-        if odd:
-            warn(odd)
-    watch = TritonCounters(planes, [name, *parts_of(config)], pages, version)
+        (_probe_grpc if backend.protocol == "grpc" else _probe_http)(plan, backend, addresses[0], server)
+    watch = TritonCounters(planes, [name, *parts_of(config)], pages, version, server.sleep, server.fetch)
     watch.start()
-    return addresses, plan, watch
+    return Connected(backend, addresses, plan, watch)
 
 
-def _wait_ready(plan: Plan, backend: Triton, clock: Callable[[], float],
-                sleep: Callable[[float], None]) -> tuple[tuple[Address, ...], list[Plane], str]:
+def _wait_ready(plan: Plan, backend: Triton, server: Server) -> tuple[tuple[Address, ...], list[Plane], str]:
     """Wait, up to --wait-ready, until every server and the model on it are ready."""
-    until = clock() + plan.target.wait_ready / SECOND
-    addresses, planes, version = [], [], ""
-    for url in plan.target.url:
-        while True:
-            try:
-                address = resolve(whole_url(url), plan.tls, min(plan.timeouts.connect or _PATIENCE, _PATIENCE) / SECOND)
-                plane = _plane(backend, address)
-                version = _version(plane, url, backend)
-                if clock() >= until or not plan.target.model or plane.ready(plan.target.model):
-                    break
-            except (UsageError, TritonRefusedError):
-                if clock() >= until:
-                    raise
-            sleep(0.25)
-        addresses.append(address)
-        planes.append(plane)
-    return tuple(addresses), planes, version
+    def meet(url: str) -> tuple[Address, Plane, str]:
+        address = server.resolve(whole_url(url))
+        plane = _plane(backend, address, server)
+        version = _version(plane, url, backend)
+        if plan.target.model:
+            _check_model(plane, plan.target.model)
+        return address, plane, version
+
+    met = [server.wait_for(partial(meet, url)) for url in plan.target.url]
+    return tuple(address for address, _, _ in met), [plane for _, plane, _ in met], met[-1][2]
 
 
-def _plane(backend: Triton, address: Address) -> Plane:
+def _plane(backend: Triton, address: Address, server: Server) -> Plane:
     headers = tuple((name, value) for name, value in backend.headers.items() if name.lower() != "content-type")
     if backend.protocol == "grpc":
-        return GrpcPlane(address, headers)
-    return HttpPlane(address, headers, http.ask)
+        return GrpcPlane(address, headers, server.ask_grpc)
+    return HttpPlane(address, headers, server.ask)
 
 
 def _version(plane: Plane, url: str, backend: Triton) -> str:
@@ -127,8 +124,10 @@ def _check_model(plane: Plane, name: str) -> None:
         entries = []
     loaded = loaded_of(plane)
     there = f"loaded: {', '.join(loaded) or 'none'}"
+    near = get_close_matches(name, loaded, 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
     if not entries:
-        raise UsageError(f"the server has no model {name!r}{nearest(name, loaded)}; {there}")
+        raise UsageError(f"the server has no model {name!r}{hint}; {there}")
     reasons = "; ".join(f"version {entry.get('version') or '?'} {entry.get('state') or 'UNAVAILABLE'}"
                         f"{': ' + entry['reason'] if entry.get('reason') else ''}" for entry in entries)
     raise UsageError(f"the model {name!r} is in the server's repository but not loaded ({reasons}): load it, or wait "
@@ -159,7 +158,7 @@ def _fill(plan: Plan, backend: Triton, model: TensorModel, warn: Callable[[str],
     if given in (RANDOM, ZERO) and model.generates:
         raise UsageError(f"{model.name} takes prompts, which --input-tokens makes: leave out --input-data {given}")
     if given and given not in (RANDOM, ZERO):
-        filled = [name for name in backend.get_request_body("", 1, None) if name != "text_input"]  # type: ignore[arg-type]
+        filled = [name for name in backend.get_request_body("", 1, Output()) if name != "text_input"]
         inputs = read_file(Path(given), model, backend.shapes, {*filled, *plan.target.body})
         asks = not any(name in step for step in inputs.steps for name in (*LENGTHS, SAMPLING))
         drawn = lengths.parse(work.output_tokens, seed, "output") if model.generates and asks else None
@@ -178,15 +177,19 @@ def parts_of(config: Mapping[str, Any]) -> Iterable[str]:
     return dict.fromkeys(str(step["model_name"]) for step in steps)
 
 
-def _probe(plan: Plan, backend: Triton, address: Address) -> str:
-    """Send one small request over gRPC and read its answer, as the run will; see control.probe."""
+def _probe_http(plan: Plan, backend: Triton, address: Address, server: Server) -> None:
+    server.probe(backend, plan, address)
+
+
+def _probe_grpc(plan: Plan, backend: Triton, address: Address, server: Server) -> None:
+    """Send one small request over gRPC and read its answer, as the run will; see preflight's probe."""
     request = backend.inputs.request(0) if backend.inputs else Request(0, prompt="Hello.", max_output_tokens=1)
-    timeline = ask(address, backend.encode(request), Limits(_PATIENCE, 0, 0, plan.timeouts.total or 6 * _PATIENCE))
+    timeline = server.ask_grpc(address, backend.encode(request), plan.timeouts.total or 6 * _PATIENCE)
     events = backend.decode(timeline, request)
     failure = events.failure
     if failure is None:
-        return ""
+        return
     if failure.kind in _BOUND_TO_FAIL or (failure.kind == "in_band" and not events.ends
                                           and _BAD_INPUT.search(failure.detail)):
         raise UsageError(f"{plan.target.url[0]}: the server refused a first request ({failure.kind}): {failure.detail}")
-    return f"a first request failed ({failure.kind}): {failure.detail}"
+    server.warn(f"a first request failed ({failure.kind}): {failure.detail}")

@@ -8,11 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from loadgen.backends.hooks import HttpAnswer
+from loadgen.backends.triton import connect as triton
+from loadgen.backends.triton import counters
 from loadgen.backends.triton.backend import Triton
+from loadgen.backends.triton.control_plane import HttpPlane, TritonRefusedError
 from loadgen.outcomes.report import Report, Verdict
-from loadgen.preflight import triton, triton_statistics
-from loadgen.preflight.http import HttpAnswer
-from loadgen.preflight.triton_api import HttpPlane, TritonRefusedError
+from loadgen.preflight import http
 from loadgen.protocols.http.address import Address
 from loadgen.reports.text.server import server as server_lines
 from loadgen.types import Call, UsageError
@@ -63,7 +65,7 @@ def counted(requests: int) -> list[Mapping[str, Any]]:
 def test_what_changed_is_told_once_the_counters_stand_still() -> None:
     plane = FakePlane(counted(3), counted(4), counted(4), counted(10), counted(14), counted(14))
     naps: list[float] = []
-    watch = triton_statistics.TritonCounters([plane], ["llm"], [], "2.51.0", naps.append)
+    watch = counters.TritonCounters([plane], ["llm"], [], "2.51.0", naps.append, http.fetch)
     watch.start()
     facts = watch.facts()
     assert len(naps) == 4
@@ -74,14 +76,14 @@ def test_what_changed_is_told_once_the_counters_stand_still() -> None:
 
 
 def test_servers_and_versions_are_added_up() -> None:
-    watch = triton_statistics.TritonCounters([FakePlane(STATS), FakePlane([*STATS, *STATS])], ["llm"], [], "",
-                                             lambda s: None)
+    watch = counters.TritonCounters([FakePlane(STATS), FakePlane([*STATS, *STATS])], ["llm"], [], "",
+                                   lambda s: None, http.fetch)
     assert watch._statistics()["llm"]["success"] == {"count": 3 * 87, "ns": 3 * 2612116637}
 
 
 def test_a_server_that_is_gone_after_the_run_spoils_nothing() -> None:
     plane = FakePlane(counted(1), counted(1), TritonRefusedError("grpc_unavailable", "gone"))
-    watch = triton_statistics.TritonCounters([plane], ["llm"], [], "2.51.0", lambda s: None)
+    watch = counters.TritonCounters([plane], ["llm"], [], "2.51.0", lambda s: None, http.fetch)
     watch.start()
     assert watch.facts()["error"] == "no statistics after the run: gone"
 
@@ -89,19 +91,19 @@ def test_a_server_that_is_gone_after_the_run_spoils_nothing() -> None:
 def test_counters_that_never_stand_still_are_taken_as_they_are() -> None:
     plane = FakePlane(*(counted(number) for number in range(1, 60)))
     naps: list[float] = []
-    watch = triton_statistics.TritonCounters([plane], ["llm"], [], "", naps.append)
+    watch = counters.TritonCounters([plane], ["llm"], [], "", naps.append, http.fetch)
     watch.start()
     assert len(naps) < 50
 
 
 def test_the_metrics_page_by_model() -> None:
-    page = triton_statistics.read_page(PAGE, ["llm"])
+    page = counters.read_page(PAGE, ["llm"])
     assert page["nv_inference_request_success{model=llm}"] == 87
     assert page["nv_inference_request_failure{model=llm,reason=OTHER}"] == 0
     assert page["nv_inference_request_duration_us{model=llm}"] == 2612073
-    assert not any("model=" in name for name in triton_statistics.read_page(PAGE, ["other"]))
+    assert not any("model=" in name for name in counters.read_page(PAGE, ["other"]))
     odd = 'nv_x{model="a",version="1"} 1\nnv_x{model="a",version="2"} 2\nnv_y oops\n# nv_z 1\n\nnv_gpu_utilization 0.5'
-    assert triton_statistics.read_page(odd, ["a"]) == {"nv_x{model=a}": 3.0, "nv_gpu_utilization": 0.5}
+    assert counters.read_page(odd, ["a"]) == {"nv_x{model=a}": 3.0, "nv_gpu_utilization": 0.5}
 
 
 @pytest.mark.parametrize(("name", "grows"), [
@@ -110,7 +112,7 @@ def test_the_metrics_page_by_model() -> None:
     ("nv_gpu_power_usage", False), ("go_threads", False),
 ])
 def test_what_grows_is_told_from_what_is_an_instant(name: str, grows: bool) -> None:
-    assert triton_statistics.is_counter(name) == grows
+    assert counters.is_counter(name) == grows
 
 
 @pytest.mark.parametrize(("url", "page"), [
@@ -118,11 +120,11 @@ def test_what_grows_is_told_from_what_is_an_instant(name: str, grows: bool) -> N
     ("http://[::1]:8000", "http://[::1]:8002/metrics"),
 ])
 def test_where_the_metrics_page_usually_is(url: str, page: str) -> None:
-    assert triton_statistics.metrics_url(url) == page
+    assert counters.metrics_url(url) == page
 
 
 def test_a_page_that_is_not_there_is_empty() -> None:
-    assert triton_statistics._fetch("http://127.0.0.1:1/metrics") == ""
+    assert http.fetch("http://127.0.0.1:1/metrics") == ""
 
 
 # Models.

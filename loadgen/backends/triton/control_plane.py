@@ -9,12 +9,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from loadgen.preflight.http import HttpAnswer
-from loadgen.protocols.grpc.ask import ask as ask_grpc
+from loadgen.backends.hooks import HttpAnswer
 from loadgen.protocols.grpc.messages import split
 from loadgen.protocols.http.address import Address
-from loadgen.protocols.http.limits import Limits
-from loadgen.types import SECOND, Call
+from loadgen.types import SECOND, Call, Timeline
 
 _PATIENCE = 10_000_000_000  # ns for one question
 
@@ -107,10 +105,11 @@ class HttpPlane:
 
 @dataclass(frozen=True, slots=True)
 class GrpcPlane:
-    """The control plane over gRPC."""
+    """The control plane over gRPC; `ask` carries a call."""
 
     address: Address
     headers: Metadata
+    ask: Callable[[Address, Call, int], Timeline]
 
     def server(self) -> Mapping[str, Any]:
         if not self._call("ServerReady").get("ready"):
@@ -142,7 +141,7 @@ class GrpcPlane:
 
         question = getattr(messages, f"{method}Request")(**fields)
         call = Call(f"/inference.GRPCInferenceService/{method}", question.SerializeToString(), self.headers)
-        timeline = ask_grpc(self.address, call, Limits(_PATIENCE, 0, 0, _PATIENCE))
+        timeline = self.ask(self.address, call, _PATIENCE)
         if timeline.failure is not None:
             raise TritonRefusedError(timeline.failure.kind, timeline.failure.detail)
         try:

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import http.client
 import re
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from loadgen.preflight.triton_api import Plane, TritonRefusedError
+from loadgen.backends.triton.control_plane import Plane, TritonRefusedError
 
 TIMES: Final = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit",
                 "cache_miss")
 COUNTS: Final = ("inference_count", "execution_count")
 METRICS_PORT: Final = 8002
-_PATIENCE: Final = 3.0  # s for the metrics page
 _READS: Final = 20
 _BETWEEN: Final = 0.05  # s
 _LINE: Final = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)")
 
-Counters = dict[str, Any]
+Counts = dict[str, Any]
 
 
 class TritonCounters:
-    """Counters of models and of the metrics page, since `start`. Several servers are added up."""
+    """Counters of models and of the metrics page, since `start`. Several servers are added up.
+
+    `sleep` waits (s), `fetch` gets a page.
+    """
 
     def __init__(self, planes: Sequence[Plane], models: Sequence[str], metrics: Sequence[str], version: str,
-                 sleep: Callable[[float], None] = time.sleep) -> None:
+                 sleep: Callable[[float], None], fetch: Callable[[str], str]) -> None:
         self._planes, self._models, self._metrics = planes, models, metrics
         self._version = version
-        self._sleep = sleep
-        self._before: tuple[dict[str, Counters], dict[str, float]] = ({}, {})
+        self._sleep, self._fetch = sleep, fetch
+        self._before: tuple[dict[str, Counts], dict[str, float]] = ({}, {})
 
     def start(self) -> None:
         """Read the counters."""
@@ -55,7 +53,7 @@ class TritonCounters:
                    for name, value in page.items()}
         return {"name": "triton", "version": self._version, "models": models, "metrics": metrics}
 
-    def _settled(self) -> dict[str, Counters]:
+    def _settled(self) -> dict[str, Counts]:
         """Read the counters until they stand still: Triton counts a request a moment after its last response."""
         found = self._statistics()
         for _ in range(_READS):
@@ -65,19 +63,19 @@ class TritonCounters:
                 break
         return found
 
-    def _statistics(self) -> dict[str, Counters]:
+    def _statistics(self) -> dict[str, Counts]:
         return {model: total([entry for plane in self._planes for entry in plane.statistics(model)])
                 for model in self._models}
 
     def _page(self) -> dict[str, float]:
         found: dict[str, float] = {}
         for url in self._metrics:
-            for name, value in read_page(_fetch(url), self._models).items():
+            for name, value in read_page(self._fetch(url), self._models).items():
                 found[name] = found.get(name, 0.0) + value if is_counter(name) else value
         return found
 
 
-def total(entries: Sequence[Mapping[str, Any]]) -> Counters:
+def total(entries: Sequence[Mapping[str, Any]]) -> Counts:
     """Add up what versions and servers counted of one model."""
     steps = [entry.get("inference_stats", {}) for entry in entries]
     return {**{name: sum(int(entry.get(name, 0)) for entry in entries) for name in COUNTS},
@@ -85,7 +83,7 @@ def total(entries: Sequence[Mapping[str, Any]]) -> Counters:
                for name in TIMES}}
 
 
-def changed(after: Counters, before: Counters) -> Counters:
+def changed(after: Counts, before: Counts) -> Counts:
     """Subtract counters from later ones."""
     return {name: changed(value, before.get(name, {})) if isinstance(value, dict) else value - before.get(name, 0)
             for name, value in after.items()}
@@ -129,14 +127,3 @@ def metrics_url(url: str) -> str:
     """Return where the metrics page of a server usually is: port 8002 of its host."""
     host = urlsplit(whole_url(url)).hostname or ""
     return f"http://{f'[{host}]' if ':' in host else host}:{METRICS_PORT}/metrics"
-
-
-def _fetch(url: str) -> str:
-    """Get a page; "" if there is none."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=_PATIENCE) as reply:
-            page: bytes = reply.read()
-            return page.decode("utf-8", "replace")
-    except (urllib.error.URLError, http.client.HTTPException, OSError):
-        return ""

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from loadgen.mock.process import MockProcess
+from loadgen.run.subprocess import INVALID
 
 PACE = ["--ttft", "200ms", "--itl", "20ms"]
 
@@ -20,7 +21,7 @@ def command(url: str, out: str) -> list[str]:
 
 
 def main() -> int:
-    """Run the demo and return the exit code of its run."""
+    """Run the demo; returns 0 if it has a page to show, whatever the verdict on it, else the exit code of its run."""
     out = f"runs/{datetime.now():%Y-%m-%dT%H-%M-%S}-demo"
     with MockProcess(PACE) as mock:
         line = command(mock.url, out)
@@ -28,10 +29,18 @@ def main() -> int:
               f"$ loadgen mock {shlex.join(PACE)}\n$ {shlex.join(line)}\n", flush=True)
         code = subprocess.run([sys.executable, "-m", *line], check=False).returncode
     page = Path(out, "report.html")
-    if page.exists():
-        print(f"\nThe same command works from here as {tool()}\n"
-              f"The page of this run, for any browser: {page.resolve().as_uri()}")
-    return code
+    if not page.exists():
+        return code
+    print("\n" + "\n".join(closing(page, code)))
+    return 0
+
+
+def closing(page: Path, code: int) -> list[str]:
+    """Return what to say below the table: what INVALID means if the run is, and where the page is."""
+    busy = ["INVALID: something else kept this machine busy, so the numbers can't be trusted (the table says why).",
+            "Run the demo again when the machine is quieter."]
+    return [*(busy if code == INVALID else []), f"The same command works from here as {tool()}",
+            f"The page of this run, for any browser: {page.resolve().as_uri()}"]
 
 
 def tool() -> str:

@@ -8,6 +8,7 @@ from typing import get_type_hints
 
 import pytest
 
+from benchmarks.demo import closing
 from loadgen.cli import ab, compare, main
 from loadgen.cli.export import format_of
 from loadgen.cli.formats import BY_NAME
@@ -99,6 +100,13 @@ def test_the_plan_of_the_page_can_be_run() -> None:
 def test_the_demo_is_a_command_line_that_parses() -> None:
     demo = (ROOT / "benchmarks" / "demo.py").read_text(encoding="utf-8")
     assert set(FLAG.findall(demo)) <= set(FLAG.findall(page("run") + page("mock")))
+
+
+@pytest.mark.parametrize("code", [0, 1, 3])
+def test_the_demo_ends_with_its_page_and_explains_an_invalid_run(code: int) -> None:
+    lines = closing(Path("runs/a b/report.html"), code)
+    assert lines[-1].endswith((Path.cwd() / "runs/a b/report.html").as_uri())
+    assert lines[0].startswith("INVALID") == (code == 3)
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", *(f"docs/{file.name}" for file in

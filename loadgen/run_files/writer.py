@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,28 +14,23 @@ import msgspec
 from loadgen.recorder.batch import Batch
 from loadgen.redact import MASK
 from loadgen.run_files import names
+from loadgen.run_files.disk import (
+    NO_SPACE,
+    Opener,
+    Sink,
+    StorageFull,
+    make_directory,
+    open_unbuffered,
+    replace_whole,
+    write_whole,
+)
 from loadgen.stats.histogram import Histogram
 from loadgen.types import ClockSample, Health, UsageError
 
-Opener = Callable[[Path, str], BinaryIO]
-_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SHORTEST_SECRET: Final = 8
 _LOG_IN_PART: Final = ".hlog.part"
 _STREAM_MARK: Final = b"\xff\xff\xff\xff"
 """The first bytes of every Arrow IPC stream; the rest of its head comes with the first rows."""
-
-
-class StorageFull(Exception):  # noqa: N818 - what the run meets is a state of the disk
-    """The disk took no more while `path` was written: the run should end in order."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"no space left while writing {path}")
-        self.path = path
-
-
-def open_unbuffered(path: Path, mode: str) -> BinaryIO:
-    """Open a file whose every write reaches the operating system at once, so that kill -9 loses none."""
-    return cast(BinaryIO, open(path, mode, buffering=0))
 
 
 class RunWriter:
@@ -58,7 +51,7 @@ class RunWriter:
         self._open = open
         self._files: dict[str, BinaryIO] = {}
         self._begun = False  # whether the head of the rows is written
-        _make_directory(dir)
+        make_directory(dir)
         try:
             self._append(names.ROWS_SO_FAR, _STREAM_MARK)
         except StorageFull as error:
@@ -152,14 +145,14 @@ class RunWriter:
         with self._storing(self.dir / name) as path:
             if name not in self._files:
                 self._files[name] = self._open(path, "ab")
-            _write_whole(self._files[name], data)
+            write_whole(self._files[name], data)
 
     def _write_json(self, name: str, data: Mapping[str, Any]) -> None:
         if self.full is not None:
             return
         text = msgspec.json.format(self._encode(data), indent=2) + b"\n"
         with self._storing(self.dir / name) as path:
-            _replace(path, self._open, lambda file: _write_whole(file, text))
+            replace_whole(path, self._open, lambda file: write_whole(file, text))
 
     def _store_rows(self, see: Callable[[Batch], Batch] | None, seen: Callable[[], None]) -> None:
         from loadgen.run_files import arrow
@@ -168,13 +161,13 @@ class RunWriter:
         records = arrow.read_stream(source)
 
         def copy(file: BinaryIO) -> None:
-            arrow.rows_to_parquet(records, cast(BinaryIO, _Sink(file)), see)
+            arrow.rows_to_parquet(records, cast(BinaryIO, Sink(file)), see)
             seen()
 
         with suppress(StorageFull):
             if self.full is None:
                 with self._storing(self.dir / names.ROWS) as path:
-                    _replace(path, self._open, copy)
+                    replace_whole(path, self._open, copy)
                 source.unlink()
         if see:
             for record in records:  # those that could not be stored
@@ -196,7 +189,7 @@ class RunWriter:
         try:
             yield path
         except OSError as error:
-            if error.errno not in _NO_SPACE:
+            if error.errno not in NO_SPACE:
                 raise
             self.full = path
             raise StorageFull(path) from error
@@ -224,48 +217,3 @@ def _change_texts(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, list | tuple):
         return [_change_texts(item, change) for item in value]
     return value
-
-
-def _make_directory(dir: Path) -> None:
-    try:
-        dir.mkdir(parents=True, exist_ok=True)
-        used = next(dir.iterdir(), None) is not None
-    except OSError as error:
-        raise UsageError(f"the output directory {dir} can't be made: {error.strerror}; write another --out") from error
-    if used:
-        raise UsageError(f"the output directory {dir} exists and is not empty: write another --out, or remove it")
-    if not os.access(dir, os.W_OK | os.X_OK):
-        raise UsageError(f"the output directory {dir} can't be written: change its rights, or write another --out")
-
-
-def _write_whole(file: BinaryIO, data: bytes) -> None:
-    """Write all of `data`; an unbuffered file may take a part at a time."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[file.write(rest) :]
-
-
-def _replace(path: Path, open: Opener, write: Callable[[BinaryIO], None]) -> None:
-    """Write a file beside `path` and put it there when it is whole, so that nobody ever sees half of it."""
-    part = path.with_name(path.name + ".part")
-    try:
-        with open(part, "wb") as file:
-            write(file)
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-class _Sink:
-    """What pyarrow needs of a file, over one that may take a part of a write at a time."""
-
-    closed = False
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def write(self, data: bytes) -> int:
-        _write_whole(self._file, data)
-        return len(data)

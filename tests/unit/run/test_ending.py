@@ -20,9 +20,9 @@ from loadgen.run.ending import RunEnd, end_run
 from loadgen.run.phases import Phases
 from loadgen.run.sequential import SequentialStop
 from loadgen.run_files import RunReader, RunWriter, arrow
+from loadgen.run_files.disk import open_unbuffered
 from loadgen.run_files.read_back import read_back
 from loadgen.run_files.record import to_json
-from loadgen.run_files.writer import open_unbuffered
 from loadgen.slo import expand
 from loadgen.summary.run_data import RunData
 from loadgen.types import COOLDOWN, MEASURED, ClockSample, Health, RequestRow, UsageError, Window

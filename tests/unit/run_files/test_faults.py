@@ -10,7 +10,7 @@ import pytest
 from loadgen.outcomes.report import SCHEMA
 from loadgen.recorder.batch import Batch
 from loadgen.run_files import RunReader, RunWriter, StorageFull
-from loadgen.run_files.writer import open_unbuffered
+from loadgen.run_files.disk import open_unbuffered
 from loadgen.stats.histogram import Histogram
 from loadgen.types import UsageError
 from support.stored_runs import HEALTH, ROWS, as_rows, row, writer_of

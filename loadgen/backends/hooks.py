@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from loadgen.backends.errors import one_line
+from loadgen.types import UsageError
+
 if TYPE_CHECKING:
     from loadgen.plan import Plan
     from loadgen.protocols.http.address import Address
@@ -65,10 +68,18 @@ class Connected:
     keep: Callable[[Path], None] = lambda directory: None
 
     def source(self) -> Source:
-        """Make the source of what is asked: the backend's own, if it brings one, else that of the plan."""
+        """Make the source of what is asked: the backend's own, if it brings one, else that of the plan.
+
+        Raises UsageError.
+        """
         from loadgen import workload  # brings numpy, which `loadgen --help` has no time for
 
-        own = self.backend.source(self.plan)
+        try:
+            own = self.backend.source(self.plan)
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(f"source of the backend {self.plan.target.backend} failed: {one_line(error)}") from error
         if own is not None:
             return own
         return workload.make(self.plan.workload, self.plan.load.seed, chat=self.backend.endpoint == "chat")

@@ -123,18 +123,43 @@ def test_the_hooks_of_the_page_take_part_in_a_run(tmp_path: Path) -> None:
 
 def test_what_a_hook_raises_ends_the_run_before_it_starts(tmp_path: Path) -> None:
     file = tmp_path / "broken.py"
-    file.write_text("from loadgen import ServiceBackend, UsageError\n\n\nclass Broken(ServiceBackend):\n"
+    file.write_text("from loadgen import Connected, ServiceBackend, UsageError\n\n\nclass Broken(ServiceBackend):\n"
                     "    def connect(self, plan, server):\n        return {}[plan.target.model]\n\n\n"
                     "class Refuses(ServiceBackend):\n"
                     "    def connect(self, plan, server):\n        raise UsageError('the server is asleep')\n\n\n"
                     "class Forgets(ServiceBackend):\n"
-                    "    def connect(self, plan, server):\n        server.warn('odd')\n")
+                    "    def connect(self, plan, server):\n        server.warn('odd')\n\n\n"
+                    "class Told(ServiceBackend):\n"
+                    "    def connect(self, plan, server):\n        return Connected(self, (), plan, told={1j: 2})\n\n\n"
+                    "class Sources(ServiceBackend):\n"
+                    "    def connect(self, plan, server):\n        return Connected(self, (), plan)\n\n"
+                    "    def source(self, plan):\n        return plan.nothing\n")
     for name, words in (("Broken", f"{file}:6: KeyError: ''"), ("Refuses", "the server is asleep"),
-                        ("Forgets", "connect of the backend")):
+                        ("Forgets", "returns NoneType: return server.connect(self)"),
+                        ("Told", "Told failed"), ("Sources", "Sources failed")):
         result = run("http://127.0.0.1:9", tmp_path / name, "--backend", f"{file}:{name}", "--requests", "5")
         assert (result.code, result.out) == (2, "")
         assert words in result.err
         assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize(("returns", "kept"), [
+    ("{'models': {'a': 5, 'b': {'success': 1}}}", {"models": {"a": 5, "b": {"success": 1}}}),
+    ("{}['gone']", "KeyError: 'gone'"), ("{'at': object()}", "TypeError"), ("7", "ValidationError"),
+])
+def test_facts_of_any_form_spoil_no_run(tmp_path: Path, returns: str, kept: Any) -> None:
+    file = tmp_path / "facts.py"
+    file.write_text("import dataclasses\n\nfrom loadgen import ServiceBackend\n\n\nclass Facts(ServiceBackend):\n"
+                    "    def connect(self, plan, server):\n"
+                    "        return dataclasses.replace(server.connect(self), watch=self)\n\n"
+                    f"    def facts(self):\n        return {returns}\n")
+    with MockProcess(["--ttft", "1ms", "--itl", "1ms"]) as mock:
+        result = run(mock.url, tmp_path / "run", "--backend", f"{file}:Facts", "--requests", "5")
+    assert result.summary["requests"]["succeeded"] == 5, result.err
+    if isinstance(kept, str):
+        assert kept in result.summary["server"]["error"] and "no facts after the run" in result.out
+    else:
+        assert result.summary["server"] == kept
 
 
 def test_the_test_of_the_page_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

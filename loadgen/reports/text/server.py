@@ -11,6 +11,8 @@ from loadgen.reports.text.layout import row
 
 STEPS: Final = {"queue": "queue", "compute_input": "input", "compute_infer": "compute", "compute_output": "output"}
 """Triton's names of the steps of an inference, and how they are called in the table."""
+COUNTED: Final = {"success", "fail", "execution_count", "inference_count", *STEPS}
+"""What has to be there of a model for its line; a backend of a user's own may keep other facts."""
 
 
 def server(report: Report, width: int) -> list[str]:
@@ -23,7 +25,8 @@ def server(report: Report, width: int) -> list[str]:
     models = facts.get("models")
     if not isinstance(models, Mapping):
         return []
-    return [line for name, counters in models.items() for line in row("server", _items(name, counters), width)]
+    return [line for name, counters in models.items() if isinstance(counters, Mapping) and counters.keys() >= COUNTED
+            for line in row("server", _items(name, counters), width)]
 
 
 def _loaded(facts: Mapping[str, Any]) -> list[str]:

@@ -5,13 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from loadgen.arrivals.laws import LAWS, Law
+from loadgen.arrivals.shapes import SHAPES, ShapeForm
 from loadgen.backends import registry
 from loadgen.config.plan_check import check
-from loadgen.plan import Plan, Target, Workload
+from loadgen.plan import Duration, Load, Plan, Target, Workload
 from loadgen.preflight.server import PlanServer
-from loadgen.types import Request, UsageError
+from loadgen.run.setup import make_schedule
+from loadgen.types import SECOND, Request, UsageError
+from loadgen.workload.datasets import FORMS
+from loadgen.workload.datasets.form import Form
+from loadgen.workload.jsonl import Listed
+from loadgen.workload.source import make as make_source
 from support.replay import answer
 
 BACKEND = '''
@@ -63,3 +71,56 @@ def test_a_backend_of_ones_own_is_one_file(tmp_path: Path) -> None:
     (tmp_path / "plain.py").write_text("import loadgen\n\n\nclass Plain(loadgen.ServiceBackend):\n    pass\n")
     with pytest.raises(UsageError, match="takes prompts"):
         check(replace(plan, target=replace(plan.target, backend=f"{tmp_path / 'plain.py'}:Plain")))
+
+
+class Steps:
+    """One rate for a second, ten times as much from then on."""
+
+    def __init__(self, low: float) -> None:
+        self.low, self.peak = low, 10 * low
+
+    def rate(self, at: float) -> float:
+        return self.low if at < SECOND else self.peak
+
+    def count(self, length: float) -> float:
+        return self.low * (min(length, SECOND) + 10 * max(0.0, length - SECOND)) / SECOND
+
+    def instants(self, points: np.ndarray) -> np.ndarray:
+        return np.minimum(points * 10, SECOND) + np.maximum(points - SECOND / 10, 0)
+
+    def __str__(self) -> str:
+        return f"steps from {self.low:g} requests/s"
+
+
+def test_a_law_and_a_load_shape_of_ones_own_are_a_row_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = Load(load_shape="steps:20", arrivals="uniform", duration=Duration(3 * SECOND), warmup=Duration(SECOND))
+    plan = Plan(Target(url=("http://127.0.0.1:9",)), load=load)
+    with pytest.raises(UsageError, match=r"'steps'.*ramp:(.|\n)*unknown arrivals 'uniform'"):
+        check(plan)
+    monkeypatch.setitem(LAWS, "uniform", Law(lambda rng, n, burstiness: rng.uniform(0.5, 1.5, n)))
+    monkeypatch.setitem(SHAPES, "steps", ShapeForm("20", lambda text: Steps(float(text))))
+    check(plan)
+    schedule = make_schedule(load)
+    assert schedule.describe(load)["shape"] == "steps from 20 requests/s"
+    assert schedule.offsets is not None
+    due = schedule.offsets[schedule.first:schedule.last] - SECOND
+    assert (due.size, schedule.first, schedule.window.length) == (420, 20, 3 * SECOND)
+    assert np.searchsorted(due, SECOND) == pytest.approx(20, abs=2)
+    gaps = np.diff(due[due > SECOND]) / (SECOND / 200)
+    assert 0.45 < gaps.min() < gaps.max() < 1.55  # the uniform law at 200 requests/s
+
+
+def test_a_form_of_dataset_files_of_ones_own_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pairs.tsv").write_text("one and one\t2\ntwo and two\t4\n")
+    asked = Workload(datasets=str(tmp_path / "pairs.tsv"))
+    with pytest.raises(UsageError, match=r"pairs.tsv:1: not JSON.*known: gsm8k \(.*prompts \("):
+        make_source(asked)
+    monkeypatch.setitem(FORMS, "pairs", Form(
+        "prompt<TAB>answer", lambda head: b"\t" in head,
+        lambda path, chat: Listed(path, [Request(0, prompt=line.split("\t")[0])
+                                         for line in path.read_text().splitlines()]), {"pairs": True}))
+    source = make_source(asked)
+    assert [source.request(index).prompt for index in range(3)] == ["one and one", "two and two", "one and one"]
+    assert source.request(2).index == 2
+    facts = source.describe()
+    assert (facts["prompts"], facts["pairs"], facts["kind"], len(facts["sha256"])) == (2, True, "dataset", 64)

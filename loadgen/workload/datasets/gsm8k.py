@@ -9,7 +9,8 @@ from typing import Any, Final
 import msgspec
 
 from loadgen.types import Request, UsageError
-from loadgen.workload.jsonl import Reader
+from loadgen.workload.datasets.form import Form, first_object
+from loadgen.workload.jsonl import Lines, Reader
 
 SHOTS: Final = 4
 MARK: Final = "####"
@@ -44,3 +45,8 @@ def reader(chat: bool) -> Reader:
 
 def _asked(question: str) -> str:
     return f"Question: {question}\nLet's think step by step\nAnswer:"
+
+
+GSM8K: Final = Form(
+    '{"question": "...", "answer": "... #### 42"}', lambda head: has_form(first_object(head)),
+    lambda path, chat: Lines(path, reader(chat)), {"shots": SHOTS, "shared_prefix": "the shots"})

@@ -44,7 +44,6 @@ class ServiceBackend:
     grpc_endpoints: ClassVar[tuple[str, ...]] = ()  # those asked over gRPC, whose address may be host:port alone
     takes_input_data: bool = False  # whether its source reads --input-data and --shape
     marks_end: bool = True  # whether a stream says itself that it ended; else the end of the body is all there is
-    control_plane: bool = False  # whether it has one of its own, as Triton: models, tensors, statistics
     speaks: str = "openai"  # the dialect of its answers, a name in the `dialects` of a backend
     dialects: ClassVar[Mapping[str, tuple[str, str]]] = {}  # those it recognises: what they are called, flags for them
     about_path: str = ""  # where a server tells who it is, for `recognises`

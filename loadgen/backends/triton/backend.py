@@ -39,7 +39,6 @@ class Triton(ServiceBackend):
     health_path = "/v2/health/ready"
     models_path = "/v2/repository/index"
     forces_length = True
-    control_plane = True
     speaks = "triton"
     grpc_endpoints: ClassVar[tuple[str, ...]] = ("grpc",)
     takes_input_data = True

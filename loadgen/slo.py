@@ -12,20 +12,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from loadgen.metrics import counts, find, names
 from loadgen.outcomes.report import PERCENTILES
 from loadgen.types import UsageError
 from loadgen.units import parse_duration
 
-LATENCIES: Final = ("ttft", "ttft_scheduled", "ttfo", "itl", "chunk_gap", "max_gap", "tpot", "e2e", "e2e_scheduled",
-                    "lag", "receive_lag", "connect", "tls")
-COUNTS: Final = ("input_tokens", "output_tokens", "server_batch_size")
 RATES: Final = ("goodput", "completed", "output_tokens", "input_tokens")
 SHARES: Final = ("errors",)
 STATISTICS: Final = (*PERCENTILES, "mean")
-
-# What a pooled metric asks of one request. The other latencies ask for themselves.
-_OF_A_REQUEST: Final = {"itl": "tpot", "chunk_gap": "tpot"}
-_OURS: Final = ("lag", "receive_lag", "connect", "tls")
 
 PRESETS: Final = {
     # Server scenario, ttft_latency and tpot_latency of loadgen/mlperf.conf in github.com/mlcommons/inference,
@@ -67,9 +61,10 @@ class Slo:
     @property
     def per_request(self) -> str:
         """The metric of one request that this objective limits, or "" if it says nothing about one request."""
-        if not self.statistic or self.unit != "ns" or self.metric in _OURS:
+        metric = find(self.metric)
+        if not self.statistic or self.unit != "ns" or (metric and metric.ours):
             return ""
-        return _OF_A_REQUEST.get(self.metric, self.metric)
+        return (metric and metric.of_request) or self.metric
 
     def meets(self, value: float) -> bool:
         """Say whether `value`, in the objective's unit, is on the right side of the limit."""
@@ -134,24 +129,24 @@ def _preset(text: str) -> tuple[str, ...]:
 
 
 def _unit(said: str, metric: str, statistic: str | None) -> str:
-    whole = (*RATES, *SHARES)
+    whole, latencies, of_counts = (*RATES, *SHARES), names(lambda one: one.unit == "ns"), counts()
     if statistic is None:
         if metric in whole:
             return "share" if metric in SHARES else "per_second"
-        if metric in LATENCIES or _is_server_time(metric):
+        if metric in latencies or _is_server_time(metric):
             raise UsageError(f"{said} doesn't say which percentile of {metric}: write {metric}.p99, or one of "
                              f"{', '.join(STATISTICS)}")
-    elif metric in LATENCIES or metric in COUNTS or _is_server_time(metric):
+    elif metric in latencies or metric in of_counts or _is_server_time(metric):
         if statistic not in STATISTICS:
             raise UsageError(f"{said}: there is no {metric}.{statistic}{_nearest(statistic, STATISTICS)}; "
                              f"there are {', '.join(STATISTICS)}")
-        return "count" if metric in COUNTS else "ns"
+        return "count" if metric in of_counts else "ns"
     elif metric in whole:
         raise UsageError(f"{said}: {metric} is one number of the whole run, without a percentile: write "
                          f"{metric}{'<' if metric in SHARES else '>'}...")
-    names = dict.fromkeys((*LATENCIES, *COUNTS, *whole))
-    raise UsageError(f"{said}: there is no metric {metric!r}{_nearest(metric, names)}; there are "
-                     f"{', '.join(names)}")
+    there = dict.fromkeys((*latencies, *of_counts, *whole))
+    raise UsageError(f"{said}: there is no metric {metric!r}{_nearest(metric, there)}; there are "
+                     f"{', '.join(there)}")
 
 
 def _is_server_time(metric: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from loadgen.capacity.model import SweepCell, Value
+from loadgen.metrics import names
 
 LOADS: Final = ("rate", "concurrency", "run")
 """Axes along which a curve runs; cells that differ on another one are on different curves."""
@@ -35,7 +36,7 @@ def grouped(cells: Iterable[SweepCell]) -> dict[tuple[tuple[str, Value], ...], l
 def _point(cell: SweepCell) -> dict[str, Any]:
     return {"cell": cell.number, "load": cell.load, "stable": cell.stable, "requests": cell.rates.get("completed"),
             "output_tokens": cell.rates.get("output_tokens"), "goodput": cell.rates.get("goodput"),
-            "ttft_p99": cell.percentile("ttft", "p99"), "itl_p99": cell.percentile("itl", "p99")}
+            **{f"{name}_p99": cell.percentile(name, "p99") for name in names(lambda one: one.brief and one.streamed)}}
 
 
 def pareto(cells: Iterable[SweepCell]) -> list[dict[str, Any]]:

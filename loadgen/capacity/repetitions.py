@@ -8,12 +8,12 @@ from typing import Final
 
 from loadgen.capacity.curves import grouped
 from loadgen.capacity.model import Across, SweepCell, Value
+from loadgen.metrics import pairs
 from loadgen.recorder.estimate import share
 from loadgen.slo import Slo, parse
 from loadgen.stats.estimation import student_t_quantile
 
 CONFIDENCE: Final = 0.95
-HEADLINE: Final = ("ttft.p50", "ttft.p99", "itl.p99", "tpot.p99", "e2e.p99")
 RATES: Final = ("completed", "output_tokens", "goodput")
 
 
@@ -51,7 +51,8 @@ def _of(runs: Sequence[SweepCell], at: Mapping[str, Value]) -> list[Across]:
     gates = dict.fromkeys(gate.slo for cell in runs for gate in cell.gates)
     found = [_gate(runs, slo, at) for slo in gates]
     seen = {one.name for one in found}
-    rest = [_one([cell.percentile(*name.split(".")) for cell in runs], name, "ns", at) for name in HEADLINE]
+    statistics = ("ttft.p50", *(f"{metric.name}.p99" for metric, _ in pairs()))
+    rest = [_one([cell.percentile(*name.split(".")) for cell in runs], name, "ns", at) for name in statistics]
     rest += [_one([cell.rates.get(name) for cell in runs], name, "per_second", at) for name in RATES]
     return [*found, *(one for one in rest if one and one.name not in seen)]
 

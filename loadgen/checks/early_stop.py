@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from loadgen.metrics import find
 from loadgen.recorder import Recorder
 from loadgen.recorder.estimate import share
 from loadgen.slo import Slo
@@ -19,9 +20,6 @@ allows: looking once a second at so distant a limit gives up no run that would h
 DEPENDENT: Final = 2
 """Times as many slow requests as independent ones would have to be: near saturation slow ones come together, and the
 interval that decides at the end is wider for it. A burst must not pass for a server that can't keep up."""
-
-_POOLED: Final = ("itl", "chunk_gap", "receive_lag")
-"""Metrics with many values a request, whose number at the end nobody knows."""
 
 
 def certain(recorder: Recorder) -> str:
@@ -44,8 +42,10 @@ def _of(recorder: Recorder, slo: Slo, planned: int) -> str:
     if slo.metric == "errors":
         seen = share(recorder.measured.failed, planned)
         return f"{slo.text} is certain to be missed" if seen is not None and not slo.meets(seen.low) else ""
-    values = recorder.metrics.get(slo.metric)
-    if slo.quantile is None or slo.metric in _POOLED or values is None or not values.count or not slo.wants_less:
+    values, metric = recorder.metrics.get(slo.metric), find(slo.metric)
+    if slo.quantile is None or values is None or not values.count or not slo.wants_less:
+        return ""
+    if metric and metric.pooled:  # nobody knows how many values there will be
         return ""
     low, _ = order_statistic_ranks(max(planned, values.count), slo.quantile)
     beyond = _missing(values, slo)

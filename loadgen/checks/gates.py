@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from loadgen.metrics import find, unstreamed_absent
 from loadgen.outcomes.report import SloResult
 from loadgen.recorder import Recorder
 from loadgen.recorder.estimate import StatisticEstimate, mean, percentile, rate, share
@@ -42,8 +43,7 @@ def decide_all(recorder: Recorder, begin: int, end: int, stream: bool = True) ->
 
 def _decide(recorder: Recorder, slo: Slo, begin: int, end: int, stream: bool) -> Decision:
     estimate, count = _estimate(recorder, slo, begin, end)
-    if estimate is None or (not stream and slo.metric in ("ttft", "ttft_scheduled", "ttfo", "itl", "chunk_gap",
-                                                          "max_gap", "tpot")):
+    if estimate is None or (not stream and slo.metric in unstreamed_absent()):
         return Decision(SloResult(slo.text, None, None, None, slo.unit), slo)
     ok = _side(slo, estimate)
     bound = estimate.high if slo.wants_less else estimate.low
@@ -118,6 +118,7 @@ def _wanted(slo: Slo, estimate: StatisticEstimate, count: int, least: int) -> in
 def _as_requests(recorder: Recorder, slo: Slo, values: int, count: int) -> int:
     """Turn a number of values into one of requests, for metrics with many values a request."""
     offered = recorder.measured.offered
-    if slo.metric in ("itl", "chunk_gap", "receive_lag") and count and values < MOST:
+    metric = find(slo.metric)
+    if metric and metric.pooled and count and values < MOST:
         return max(1, math.ceil(values * offered / count))
     return values

@@ -10,11 +10,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from loadgen.metrics import find, unit_of
 from loadgen.outcomes.comparison import Interval, SideCurve
 from loadgen.outcomes.report import PERCENTILES
 from loadgen.recorder.batch import Batch
-from loadgen.recorder.formulas import MOST_IN_AN_EVENT, Samples, Tokens, measure
-from loadgen.slo import COUNTS
+from loadgen.recorder.formulas import Samples, Tokens, measure
 from loadgen.stats.histogram import Histogram, highest_in
 from loadgen.types import MEASURED
 
@@ -23,7 +23,6 @@ MOST: Final = 50
 RESAMPLES: Final = 2000
 CONFIDENCE: Final = 0.95
 _AT_ONCE: Final = 200  # resamples, so that memory stays small
-_AT_TOKENS: Final = ("itl", "chunk_gap")
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -57,7 +56,7 @@ def cut(batches: Iterable[Batch], start: int, length: int, count: int, fresh: bo
     """Cut a run into `count` blocks of [start, start + length); what comes later is in the last.
 
     The values are those of the Recorder: of the measured successes, but lag, which is of every measured request that
-    was not held. `fresh`: see recorder.measures.measure.
+    was not held. `fresh`: see recorder.formulas.Tokens.
     """
     metrics: dict[str, list[Histogram]] = {}
     sums = {name: np.zeros(count) for name in ("output_tokens", "completed")}
@@ -66,11 +65,12 @@ def cut(batches: Iterable[Batch], start: int, length: int, count: int, fresh: bo
         return np.clip((instants - start) * count // max(1, length), 0, count - 1)
 
     for batch in batches:
-        tokens = Tokens.of(batch)
+        tokens = Tokens.of(batch, fresh)
         good = batch.good
-        measured, instants = batch.phase == MEASURED, _instants(tokens)
-        for name, samples in measure(batch, tokens, fresh).items():
-            when = instants[name] if name in instants else batch.due[samples.rows]
+        measured = batch.phase == MEASURED
+        for name, samples in measure(batch, tokens).items():
+            metric = find(name)
+            when = tokens.by(metric.scope, tokens.at) if metric and metric.pooled else batch.due[samples.rows]
             _record(metrics.setdefault(name, [Histogram() for _ in range(count)]), samples, block(when),
                     measured & (batch.held == 0 if name == "lag" else good))
         inside = (tokens.at >= start) & (tokens.at < start + length)
@@ -78,14 +78,6 @@ def cut(batches: Iterable[Batch], start: int, length: int, count: int, fresh: bo
         ended = batch.end[good & (batch.end >= start) & (batch.end < start + length)]
         np.add.at(sums["completed"], block(ended), 1)
     return Blocks(metrics, sums)
-
-
-def _instants(tokens: Tokens) -> dict[str, Integers]:
-    """Return the instants of the samples of gaps, in the order in which `measure` gives them."""
-    inner = np.concatenate([np.zeros(1, np.bool_), tokens.row[1:] == tokens.row[:-1]])[: tokens.row.size]
-    at = tokens.at[inner]
-    return {"chunk_gap": at, "itl": np.repeat(at, np.minimum(tokens.count[inner], MOST_IN_AN_EVENT)),
-            "receive_lag": tokens.at}
 
 
 def _record(parts: list[Histogram], samples: Samples, block: Integers, mask: npt.NDArray[np.bool_]) -> None:
@@ -176,7 +168,7 @@ def curves(runs: Sequence[Blocks], metrics: Sequence[str]) -> dict[str, SideCurv
         for run in runs:
             merged.merge(run.whole(metric))
         if merged.count:
-            found[metric] = SideCurve("count" if metric in COUNTS else "ns", merged.count, _points(merged))
+            found[metric] = SideCurve(unit_of(metric), merged.count, _points(merged))
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from loadgen.compare import blocks, cells, comparability, rows
 from loadgen.compare.blocks import Blocks
@@ -12,11 +11,10 @@ from loadgen.compare.cells import Pair
 from loadgen.compare.decide import decide, exit_code, undecided
 from loadgen.compare.gates import TOLERANCE, RegressionGate
 from loadgen.compare.measured import Measured
+from loadgen.metrics import names
 from loadgen.outcomes.comparison import Comparison, ComparisonRow, Interval, LoadPair, Side
 from loadgen.schedule import rng
 from loadgen.types import UsageError
-
-CURVES: Final = ("ttft", "ttft_scheduled", "itl", "tpot", "e2e", "e2e_scheduled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,8 @@ def _cell(pair: Pair, question: Question, read: Callable[[Measured], Blocks]) ->
 
     filled = [rows.fill(row, pair.base, pair.new, bootstrap if single else None)
               for row in rows.blank(question.rows, question.gates, closed)]
-    sides = [Side(label, tuple(run.describe() for run in runs), blocks.curves(parts, CURVES) if question.curves else {},
+    drawn = names(lambda one: one.headline) if question.curves else ()
+    sides = [Side(label, tuple(run.describe() for run in runs), blocks.curves(parts, drawn),
                   comparability.model_of(runs), comparability.url_of(runs))
              for label, runs, parts in zip(question.labels, (pair.base, pair.new), cut, strict=True)]
     return LoadPair(pair.label, sides[0], sides[1], tuple(row for row in filled if row.gated or _seen(row)), single)

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from loadgen.metrics import names
 from loadgen.recorder import Recorder
 from loadgen.recorder.estimate import percentile
 from loadgen.types import ABSENT
@@ -15,8 +16,6 @@ from loadgen.types import ABSENT
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-METRICS: Final = ("ttft", "ttft_scheduled", "itl", "tpot", "e2e", "e2e_scheduled")
-WITHOUT_STREAM: Final = ("e2e", "e2e_scheduled")
 A_DECADE: Final = 12
 """Points for each tenfold 1 / (1 - p)."""
 _NAMED: Final = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999, 0.99999)
@@ -41,7 +40,7 @@ class PercentileCurve:
 
 def curves(recorder: Recorder, stream: bool = True) -> tuple[PercentileCurve, ...]:
     """Return the curve of each metric that has values; without `stream` those of whole requests alone."""
-    found = [curve(recorder, metric) for metric in (METRICS if stream else WITHOUT_STREAM)]
+    found = [curve(recorder, one) for one in names(lambda one: one.headline and (stream or not one.streamed))]
     return tuple(one for one in found if one)
 
 

@@ -19,7 +19,7 @@ from loadgen.figures.lateness import Lateness, LatenessGrid
 from loadgen.figures.slowest import Slowest, SlowestFinder
 from loadgen.recorder import Recorder
 from loadgen.recorder.batch import Batch
-from loadgen.recorder.formulas import MOST_IN_AN_EVENT, Tokens
+from loadgen.recorder.formulas import Tokens, measure
 from loadgen.types import ABSENT, MEASURED
 
 HEAT: Final = (120, 60)
@@ -71,32 +71,31 @@ class Sketch:
         self._ttft, self._itl, self._e2e = Grid(axis), Grid(axis), Grid(axis)
         self._slowest = SlowestFinder(gaps.percentile(0.5) if gaps.count and stream else ABSENT)
         self._cloud = Cloud(recorder)
-        self._lateness = LatenessGrid(axis, recorder.fresh)
+        self._lateness = LatenessGrid(axis)
 
     def fold(self, batch: Batch) -> None:
         """Add the rows of `batch`."""
         if not len(batch):
             return
-        tokens = Tokens.of(batch)
+        tokens = Tokens.of(batch, self._recorder.fresh)
+        samples = measure(batch, tokens)
         good = batch.good
         self._flow.fold(batch, np.flatnonzero(~good))
         self._slowest.fold(batch, tokens)
-        self._lateness.fold(batch, tokens)
-        answered = np.flatnonzero(good & (tokens.events > 0) & (batch.sent != ABSENT))
-        due, sent = batch.due[answered], batch.sent[answered]
-        self._e2e.add(due, np.maximum(tokens.last[answered] - sent, 0))
+        self._lateness.fold(batch, tokens, samples)
+        e2e, ttft = samples["e2e"].of(good), samples["ttft"].of(good)
+        self._e2e.add(batch.due[e2e.rows], e2e.values)
         if self._stream:
-            ttft = np.maximum(tokens.first[answered] - sent, 0)
-            self._ttft.add(due, ttft)
+            self._ttft.add(batch.due[ttft.rows], ttft.values)
             self._fold_gaps(tokens, good)
-            known = (batch.input_tokens[answered] >= 0) & (batch.phase[answered] == MEASURED)
-            self._cloud.add(batch.input_tokens[answered][known].astype(np.int64), ttft[known])
+            known = (batch.input_tokens[ttft.rows] >= 0) & (batch.phase[ttft.rows] == MEASURED)
+            self._cloud.add(batch.input_tokens[ttft.rows][known].astype(np.int64), ttft.values[known])
 
     def _fold_gaps(self, tokens: Tokens, good: npt.NDArray[np.bool_]) -> None:
         """Count the gap before each event, as many times as it has tokens; see `itl` in docs/metrics.md."""
-        inner = np.flatnonzero((tokens.row[1:] == tokens.row[:-1]) & good[tokens.row[1:]]) + 1
-        parts = np.minimum(tokens.count[inner], MOST_IN_AN_EVENT)
-        self._itl.add(tokens.at[inner], (tokens.at[inner] - tokens.at[inner - 1]) // parts, parts)
+        kept = good[tokens.by("gap", tokens.row)]
+        at, gaps, parts = tokens.by("gap", tokens.at)[kept], tokens.gaps[kept], tokens.parts[kept]
+        self._itl.add(at, gaps // parts, parts)
 
     def figures(self) -> Figures:
         """Return what was folded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,7 @@ from loadgen.figures.axis import Axis
 from loadgen.figures.grid import Band, Grid
 from loadgen.recorder import Recorder
 from loadgen.recorder.batch import Batch
-from loadgen.recorder.formulas import Tokens
-from loadgen.types import ABSENT
+from loadgen.recorder.formulas import Samples, Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +31,16 @@ class Lateness:
 class LatenessGrid:
     """Counts how late the client was by bin of time."""
 
-    def __init__(self, axis: Axis, fresh: bool) -> None:
-        """Begin with nothing. `fresh`: each request opens a connection on purpose, which is no lag of ours."""
-        self._axis, self._fresh = axis, fresh
+    def __init__(self, axis: Axis) -> None:
+        """Begin with nothing."""
+        self._axis = axis
         self._lag, self._receive_lag = Grid(axis), Grid(axis)
 
-    def fold(self, batch: Batch, tokens: Tokens) -> None:
+    def fold(self, batch: Batch, tokens: Tokens, samples: Mapping[str, Samples]) -> None:
         """Add the rows of `batch`; one that --max-in-flight held back is not late."""
-        lag = batch.sent - batch.due
-        if self._fresh:
-            lag = lag - np.maximum(batch.connect, 0) - np.maximum(batch.tls, 0)
-        sent = (batch.sent != ABSENT) & (batch.held == 0)
-        self._lag.add(batch.due[sent], np.maximum(lag, 0)[sent])
-        self._receive_lag.add(tokens.at, np.maximum(batch.token_lag.values.astype(np.int64, copy=False), 0))
+        lag = samples["lag"].of(batch.held == 0)
+        self._lag.add(batch.due[lag.rows], np.maximum(lag.values, 0))
+        self._receive_lag.add(tokens.at, samples["receive_lag"].values)
 
     def lateness(self, recorder: Recorder) -> Lateness:
         """Return it with the stalls that the recorder knows."""

@@ -1,23 +1,20 @@
-"""The metrics of each request, computed for a whole batch of rows at once: definitions only, no state."""
+"""Computes the metrics of a batch of rows, by the formulas of loadgen.metrics, from its token events; no state."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from loadgen.metrics import known
 from loadgen.recorder.batch import Batch
 from loadgen.types import ABSENT
 
 Integers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-
-PER_REQUEST: Final = ("ttft", "ttft_scheduled", "ttfo", "max_gap", "tpot", "e2e", "e2e_scheduled", "connect", "tls",
-                      "input_tokens", "output_tokens")
-"""Metrics with one value a request, in the order in which they are made."""
-
 
 MOST_IN_AN_EVENT: Final = 4096
 """Inter-token latencies that one event gives at most: a server can claim any number, and memory is finite."""
@@ -38,9 +35,9 @@ class Samples:
         return Samples(self.values[keep], self.rows[keep])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tokens:
-    """The token events of a batch, flat, and what they say of each row."""
+    """The token events of a batch, flat, and what they say of each row. Made by `of`."""
 
     at: Integers  # instant of each event, never before the one ahead of it
     count: Integers  # tokens in each event, 0 where nobody counted them
@@ -49,10 +46,12 @@ class Tokens:
     total: Integers  # tokens of each row, by its events
     first: Integers  # instant of each row's first event, ABSENT without one
     last: Integers
+    opening: Integers | int  # ns that each row opened a connection on purpose, which is no lag of ours
+    starts: Integers  # place of the first event of each row, in the order of the rows
 
     @classmethod
-    def of(cls, batch: Batch) -> Tokens:
-        """Flatten the token events of `batch`."""
+    def of(cls, batch: Batch, fresh: bool = False) -> Tokens:
+        """Flatten the token events of `batch`. `fresh`: each request opened a connection (`--connections new`)."""
         offsets = batch.token_at.offsets.astype(np.int64, copy=False)
         events = np.diff(offsets)
         row = np.repeat(np.arange(events.size), events)
@@ -64,7 +63,46 @@ class Tokens:
         last = first.copy()
         first[has] = at[offsets[:-1][has]]
         last[has] = at[offsets[1:][has] - 1]
-        return cls(at, count, row, events, sums[offsets[1:]] - sums[offsets[:-1]], first, last)
+        opening = np.maximum(batch.connect, 0) + np.maximum(batch.tls, 0) if fresh else 0
+        return cls(at, count, row, events, sums[offsets[1:]] - sums[offsets[:-1]], first, last, opening, offsets[:-1])
+
+    @cached_property
+    def inner(self) -> Mask:
+        """Which events end a gap: all but the first of each row."""
+        return np.concatenate([np.zeros(1, np.bool_), self.row[1:] == self.row[:-1]])[: self.row.size]
+
+    @cached_property
+    def gaps(self) -> Integers:
+        """The gap that each inner event ends, ns."""
+        return np.diff(self.at, prepend=self.at[:1])[self.inner]
+
+    @cached_property
+    def parts(self) -> Integers:
+        """The tokens that each gap is divided among: those of its event, and one where nobody counted them."""
+        return np.clip(self.count[self.inner], 1, MOST_IN_AN_EVENT)
+
+    @cached_property
+    def token_gaps(self) -> Integers:
+        """The gap before each token: a gap that an event of k tokens ends is k values, which add up to it."""
+        return spread(self.gaps, self.parts)
+
+    @cached_property
+    def longest_gap(self) -> Integers:
+        """The longest gap of each row, 0 without one."""
+        longest = np.zeros(self.events.size, np.int64)
+        starts = self.starts[self.events > 0]
+        if starts.size:
+            gaps = np.zeros(self.row.size, np.int64)
+            gaps[self.inner] = self.gaps
+            longest[self.events > 0] = np.maximum.reduceat(gaps, starts)
+        return longest
+
+    def by(self, scope: str, values: Integers) -> Integers:
+        """Return which of `values`, one for each event, belongs to each value of a metric of that scope."""
+        if scope == "event":
+            return values
+        inner = values[self.inner]
+        return inner if scope == "gap" or inner.size == self.token_gaps.size else np.repeat(inner, self.parts)
 
 
 def _in_order(at: Integers, row: Integers) -> Integers:
@@ -94,48 +132,18 @@ def spread(gaps: Integers, tokens: Integers) -> Integers:
     return np.repeat(whole, tokens) + (place < np.repeat(rest, tokens))
 
 
-def measure(batch: Batch, tokens: Tokens, fresh: bool = False) -> dict[str, Samples]:
+def measure(batch: Batch, tokens: Tokens) -> dict[str, Samples]:
     """Return every metric of docs/metrics.md for every row of `batch`, whatever became of the row.
 
-    Durations are ns and never negative; a row without a metric gives it no sample. `fresh`: connections were opened for
-    each request on purpose (`--connections new`), so that opening them is no lag.
+    Durations are ns; a row without a metric gives it no sample. Only lag can be negative.
     """
-    found = _from_instants(batch, tokens)
-    found |= _from_gaps(batch, tokens)
-    for name, column in (("connect", batch.connect), ("tls", batch.tls), ("input_tokens", batch.input_tokens),
-                         ("output_tokens", batch.output_tokens)):
-        found[name] = _present(column.astype(np.int64, copy=False), column >= 0)
-    lag = batch.sent - batch.due
-    if fresh:
-        lag -= np.maximum(batch.connect, 0) + np.maximum(batch.tls, 0)
-    found["lag"] = _present(lag, batch.sent != ABSENT)
-    found["receive_lag"] = Samples(np.maximum(batch.token_lag.values.astype(np.int64, copy=False), 0), tokens.row)
+    found = {}
+    for metric in known():
+        if metric.pooled:
+            found[metric.name] = Samples(metric.formula(batch, tokens), tokens.by(metric.scope, tokens.row))
+        else:
+            found[metric.name] = _present(*metric.formula(batch, tokens))
     return found | _from_server(batch)
-
-
-def _from_instants(batch: Batch, tokens: Tokens) -> dict[str, Samples]:
-    has = (tokens.events > 0) & (batch.sent != ABSENT)
-    spans = {"ttft": tokens.first - batch.sent, "ttft_scheduled": tokens.first - batch.due,
-             "e2e": tokens.last - batch.sent, "e2e_scheduled": tokens.last - batch.due}
-    found = {name: _present(np.maximum(span, 0), has) for name, span in spans.items()}
-    found["ttfo"] = _present(np.maximum(batch.first_answer - batch.sent, 0), has & (batch.first_answer != ABSENT))
-    return found
-
-
-def _from_gaps(batch: Batch, tokens: Tokens) -> dict[str, Samples]:
-    inner = np.concatenate([np.zeros(1, np.bool_), tokens.row[1:] == tokens.row[:-1]])[: tokens.row.size]
-    gaps = np.diff(tokens.at, prepend=tokens.at[:1])
-    rows, parts = tokens.row[inner], np.clip(tokens.count[inner], 1, MOST_IN_AN_EVENT)
-    found = {"chunk_gap": Samples(gaps[inner], rows)}
-    found["itl"] = Samples(spread(gaps[inner], parts), rows if rows.size == parts.sum() else np.repeat(rows, parts))
-    longest = np.zeros(tokens.events.size, np.int64)
-    starts = batch.token_at.offsets[:-1][tokens.events > 0]
-    if starts.size:
-        longest[tokens.events > 0] = np.maximum.reduceat(np.where(inner, gaps, 0), starts)
-    found["max_gap"] = _present(longest, tokens.events > 1)
-    n = np.where(batch.output_tokens >= 0, batch.output_tokens, tokens.total)
-    found["tpot"] = _present((tokens.last - tokens.first) // np.maximum(n - 1, 1), (n >= 2) & (tokens.events > 1))
-    return found
 
 
 def _from_server(batch: Batch) -> dict[str, Samples]:

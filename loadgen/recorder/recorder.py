@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from loadgen.metrics import Reached, known, names
 from loadgen.recorder.batch import Batch
 from loadgen.recorder.bins import Bins, Within
 from loadgen.recorder.counts import Tally
-from loadgen.recorder.formulas import PER_REQUEST, Samples, Tokens, measure
+from loadgen.recorder.formulas import Samples, Tokens, measure
 from loadgen.recorder.health import ClientHealth
 from loadgen.recorder.sections import Sections
 from loadgen.slo import Slo
@@ -20,14 +20,6 @@ from loadgen.types import ABSENT, CENSORED, COOLDOWN, MEASURED, WARMUP, ClockSam
 
 Integers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-
-METRICS: Final = (*PER_REQUEST, "itl", "chunk_gap", "lag", "receive_lag")
-HEADLINE: Final = ("ttft", "ttft_scheduled", "itl", "tpot", "e2e", "e2e_scheduled")
-"""Metrics that always have histograms by time batch; gated ones have too."""
-LOGGED: Final = (*HEADLINE, "lag")
-"""Metrics with an interval histogram log."""
-BOUNDED: Final = ("ttft", "ttft_scheduled", "e2e", "e2e_scheduled")
-"""Metrics of which a censored request gives a lower bound."""
 
 
 class Recorder:
@@ -49,10 +41,11 @@ class Recorder:
         self.confidence = confidence
         self.fresh = fresh
         self.gates = tuple(gates)
-        self.metrics: dict[str, Histogram] = {name: Histogram() for name in METRICS}
-        batched = dict.fromkeys([*HEADLINE, *(gate.metric for gate in self.gates if gate.statistic)])
+        self.metrics: dict[str, Histogram] = {name: Histogram() for name in names()}
+        batched = dict.fromkeys([*names(lambda one: one.headline),
+                                 *(gate.metric for gate in self.gates if gate.statistic)])
         self.sections = Sections(window, batched)
-        self.at_least = {name: Histogram() for name in BOUNDED}
+        self.at_least = {name: Histogram() for name in names(lambda one: one.reached)}
         self.tallies = {phase: Tally() for phase in (WARMUP, MEASURED, COOLDOWN)}
         self.bins = Bins(window)
         self.within = Within(window)
@@ -119,8 +112,8 @@ class Recorder:
         """Add the rows of `batch`."""
         if not len(batch):
             return
-        tokens = Tokens.of(batch)
-        samples = measure(batch, tokens, self.fresh)
+        tokens = Tokens.of(batch, self.fresh)
+        samples = measure(batch, tokens)
         good = batch.good
         measured = batch.phase == MEASURED
         section = self.sections.blocks(batch, measured)
@@ -165,10 +158,11 @@ class Recorder:
         mask = measured & np.asarray([failure == CENSORED for failure in batch.failure], np.bool_)
         end = np.maximum(batch.end, tokens.last)
         first = np.where(tokens.events > 0, tokens.first, end)
-        sent = np.where(batch.sent == ABSENT, end, batch.sent)
-        for name, reached in (("ttft", first - sent), ("ttft_scheduled", first - batch.due), ("e2e", end - sent),
-                              ("e2e_scheduled", end - batch.due)):
-            self.at_least[name].record(np.maximum(reached[mask], 0))
+        reached = Reached(batch.due[mask], np.where(batch.sent == ABSENT, end, batch.sent)[mask], first[mask],
+                          end[mask])
+        for metric in known():
+            if metric.reached is not None:
+                self.at_least[metric.name].record(np.maximum(metric.reached(reached), 0))
 
     def _fold_time(self, batch: Batch, tokens: Tokens, good: Mask) -> None:
         """Fold what is counted by instants, in which all phases take part."""

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from loadgen.figures import Figures, Sketch, draw
+from loadgen.metrics import names
 from loadgen.outcomes.run_record import RunRecord
-from loadgen.recorder import LOGGED, Recorder
+from loadgen.recorder import Recorder
 from loadgen.recorder.batch import Batch
 from loadgen.recorder.looks import InterimLook, LookIntervals, cut
 from loadgen.run_files import RunReader, RunWriter, StorageFull
@@ -44,7 +45,7 @@ def end_run(writer: RunWriter, record: RunRecord, recorder: Recorder, end: RunEn
     report = report_of(recorder, record, to_json(record), end.interrupted, end.server or {}, end.aborted)
     if end.full:
         report = replace(report, verdict=replace(report.verdict, exit_code=3, interrupted=False))
-    logs = LookIntervals(end.look, record, LOGGED) if end.look else None
+    logs = LookIntervals(end.look, record, names(lambda one: one.logged)) if end.look else None
     sketch = Sketch(recorder, record.plan.target.stream, end.interrupted) if record.plan.out.page else None
     last = _LastReading(writer, end.look, logs, sketch)
     try:

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 from loadgen import __version__, slo
 from loadgen.backends.interface import Backend
 from loadgen.engine.desk import Desk
+from loadgen.metrics import names
 from loadgen.outcomes.run_record import Resolved, RunRecord
 from loadgen.plan import Plan
 from loadgen.preflight import fit
 from loadgen.preflight.connect import Connected, connect
-from loadgen.recorder import LOGGED, Recorder
+from loadgen.recorder import Recorder
 from loadgen.redact import secrets_of
 from loadgen.run import setup
 from loadgen.run.collector import Collector
@@ -75,7 +76,7 @@ async def _measure(connected: Connected, view: MetricsServer) -> RunData:
     writer.write_plan(to_json(record))
 
     phases, recorder = schedule.phases(), Recorder(schedule.window, gates, record.opens_each)
-    collector = Collector(backend, phases, recorder, writer, LOGGED, plan.out.outputs)
+    collector = Collector(backend, phases, recorder, writer, names(lambda one: one.logged), plan.out.outputs)
     desk = Desk(setups, collector, setup.allowance_of(plan))
     looks = SequentialStop(schedule.looks, phases, record, RunReader(writer.dir).rows) if schedule.looks else None
     writer.on_rows = looks.fold if looks else None

@@ -7,12 +7,13 @@ import os
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 
+from loadgen.metrics import unstreamed_absent
 from loadgen.outcomes.run_record import RunRecord
 from loadgen.plan import OutputOptions
 from loadgen.recorder import Recorder
 from loadgen.run.loop import View
 from loadgen.run_files.record import to_json
-from loadgen.summary.numbers import OF_TOKENS, requests
+from loadgen.summary.numbers import requests
 from loadgen.types import SECOND, Progress, UsageError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def snapshot(recorder: Recorder, record: RunRecord, progress: Progress) -> Snaps
     """Take a snapshot of a run that goes on."""
     from loadgen.reports.export.prometheus import Snapshot, info_of
 
-    unknown = () if record.plan.target.stream else OF_TOKENS
+    unknown = () if record.plan.target.stream else unstreamed_absent()
     histograms = {name: histogram for name, histogram in recorder.metrics.items() if name not in unknown}
     live = {"offered": progress.offered, "in_flight": progress.in_flight,
             "planned_rate": record.plan.load.rate or float(record.resolved.schedule.get("rate", 0.0)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from loadgen import checks
+from loadgen.metrics import names
 from loadgen.outcomes.run_record import RunRecord
 from loadgen.recorder import Recorder
 from loadgen.types import ABSENT, MEASURED, SECOND, Progress, Window
@@ -63,5 +64,6 @@ def describe(recorder: Recorder, record: RunRecord, elapsed: int, counts: tuple[
         elapsed=elapsed, total=total, phase=phase_name(elapsed, window, stopping), planned=window.count,
         offered=offered, completed=completed, failed=tally.failed, in_flight=in_flight,
         offered_rate=offered_rate, completed_rate=completed_rate, token_rate=token_rate,
-        quantiles={name: quantiles(recorder, name) for name in ("ttft", "itl")}, failures=dict(tally.failures),
+        quantiles={name: quantiles(recorder, name) for name in names(lambda one: one.brief and one.streamed)},
+        failures=dict(tally.failures),
         lag_p99=lag_p99, warnings=checks.warnings(recorder, record))

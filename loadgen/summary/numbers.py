@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from loadgen.checks import span, uses_kernel_stamps
+from loadgen.metrics import names, unit_of, unstreamed_absent
 from loadgen.outcomes.report import PERCENTILES, MetricSummary
-from loadgen.recorder import METRICS, Recorder
+from loadgen.recorder import Recorder
 from loadgen.recorder.counts import Tally
 from loadgen.recorder.estimate import percentile
-from loadgen.slo import COUNTS
 from loadgen.types import ABSENT, COOLDOWN, SECOND, WARMUP
-
-OF_TOKENS: Final = ("ttft", "ttft_scheduled", "ttfo", "itl", "chunk_gap", "max_gap", "tpot")
-"""Metrics that an answer in one piece does not have."""
-
 
 
 def metrics(recorder: Recorder, stream: bool) -> dict[str, MetricSummary]:
     """Summarise every metric that has values; without streaming, those of token times have no meaning."""
+    absent = () if stream else unstreamed_absent()
     return {name: summarise(recorder, name) for name in _in_order(recorder)
-            if recorder.metrics[name].count and (stream or name not in OF_TOKENS)}
+            if recorder.metrics[name].count and name not in absent}
 
 
 def _in_order(recorder: Recorder) -> list[str]:
     """Return the names of the metrics: ours as they are listed, then the server's own in the order of the alphabet."""
-    return [*METRICS, *sorted(recorder.metrics.keys() - METRICS)]
+    return [*names(), *sorted(recorder.metrics.keys() - names())]
 
 
 def summarise(recorder: Recorder, name: str) -> MetricSummary:
@@ -44,8 +41,8 @@ def summarise(recorder: Recorder, name: str) -> MetricSummary:
         elif estimate.bound is not None:
             bounds[label] = estimate.bound
         intervals[label] = (int(estimate.low), None if estimate.high is None else int(estimate.high))
-    unit = "count" if name in COUNTS else "ns"
-    return MetricSummary(unit, histogram.count, histogram.min, histogram.max, histogram.mean, values, intervals, bounds)
+    return MetricSummary(unit_of(name), histogram.count, histogram.min, histogram.max, histogram.mean, values,
+                         intervals, bounds)
 
 
 def requests(recorder: Recorder) -> dict[str, Any]:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from loadgen.figures import Figures, PercentileCurve
+from loadgen.metrics import names
 from loadgen.outcomes.report import Report
 from loadgen.recorder.batch import Batch, ListColumn
-from loadgen.recorder.formulas import PER_REQUEST, Samples, Tokens, measure
+from loadgen.recorder.formulas import Samples, Tokens, measure
 from loadgen.stats.histogram import Histogram, Integers
 from loadgen.types import ABSENT
 
-OF_A_REQUEST: Final = (*PER_REQUEST, "lag")
-"""Metrics with one value a request."""
+
+def of_a_request() -> tuple[str, ...]:
+    """Return the metrics with one value a request."""
+    return names(lambda one: not one.pooled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,10 @@ class RequestColumns:
 
     @classmethod
     def of(cls, batch: Batch, fresh: bool = False) -> RequestColumns:
-        """Measure every row of `batch`, whatever became of it. `fresh`: see recorder.measures.measure."""
-        tokens = Tokens.of(batch)
-        samples = measure(batch, tokens, fresh)
-        return cls(batch, {name: _column(samples[name], len(batch)) for name in OF_A_REQUEST},
+        """Measure every row of `batch`, whatever became of it. `fresh`: see recorder.formulas.Tokens."""
+        tokens = Tokens.of(batch, fresh)
+        samples = measure(batch, tokens)
+        return cls(batch, {name: _column(samples[name], len(batch)) for name in of_a_request()},
                    ListColumn(tokens.at, batch.token_at.offsets))
 
 

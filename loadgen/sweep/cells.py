@@ -14,6 +14,7 @@ from loadgen import slo
 from loadgen.capacity.model import Coordinates, SweepCell
 from loadgen.capacity.trial import Seen, is_stable, judge
 from loadgen.config import plan_file
+from loadgen.metrics import names
 from loadgen.outcomes.report import Report
 from loadgen.plan import Duration, Load, Plan
 from loadgen.run.sequential import extended
@@ -22,7 +23,6 @@ from loadgen.stats.estimation import needed_n
 from loadgen.sweep.spec import Spec
 from loadgen.types import SECOND, UsageError
 
-SHOWN: Final = ("ttft", "ttft_scheduled", "itl", "tpot", "e2e", "e2e_scheduled", "lag")
 """Metrics that a Cell keeps; gated ones are kept too."""
 
 SHORTEST: Final = 30 * SECOND
@@ -149,8 +149,9 @@ def read(one: Wanted, directory: Path) -> tuple[SweepCell, Seen] | None:
 def cell_of(one: Wanted, report: Report) -> tuple[SweepCell, Seen]:
     """Return what a run's report says as a Cell, and what it means for its load."""
     seen = judge(report)
+    shown = names(lambda one: one.headline or one.logged)
     gated = {gate.slo.partition(".")[0] for gate in report.verdict.gates}
-    metrics = {name: metric for name, metric in report.metrics.items() if name in SHOWN or name in gated}
+    metrics = {name: metric for name, metric in report.metrics.items() if name in shown or name in gated}
     return SweepCell(
         one.number, one.coordinates, one.name, seen.outcome, seen.reason, report.verdict.exit_code,
         is_stable(report), report.verdict.gates, metrics, dict(report.rates),

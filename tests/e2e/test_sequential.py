@@ -15,9 +15,9 @@ from hdrh.histogram import HdrHistogram
 
 from loadgen.cli.main import parser
 from loadgen.cli.run import plan_of
+from loadgen.metrics import names
 from loadgen.mock.process import MockProcess
 from loadgen.plan import Plan
-from loadgen.recorder import LOGGED
 from loadgen.types import COOLDOWN, MEASURED, SECOND, UsageError
 from support.runs import run
 
@@ -52,7 +52,7 @@ def test_a_run_that_is_precise_at_its_first_look_ends_there(mock: MockProcess, t
     assert phases[MEASURED] == 50 and phases[COOLDOWN] > 0
     for path in result.dir.glob("*.hlog"):
         assert logged(path) == result.summary["metrics"][path.stem]["count"]
-    assert {path.stem for path in result.dir.glob("*.hlog*")} == set(LOGGED)
+    assert {path.stem for path in result.dir.glob("*.hlog*")} == set(names(lambda one: one.logged))
     assert reported(result.dir) == result.summary
 
 

@@ -8,19 +8,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from loadgen import metrics
 from loadgen.arrivals.laws import LAWS, Law
 from loadgen.arrivals.shapes import SHAPES, ShapeForm
 from loadgen.backends import registry
+from loadgen.cli.main import main
 from loadgen.config.plan_check import check
+from loadgen.metrics import Metric
 from loadgen.plan import Duration, Load, Plan, Target, Workload
 from loadgen.preflight.server import PlanServer
+from loadgen.reports.html.sweep import sweep_page
+from loadgen.reports.text import sweep_text
 from loadgen.run.setup import make_schedule
-from loadgen.types import SECOND, Request, UsageError
+from loadgen.run_files.read_back import read_back
+from loadgen.slo import parse
+from loadgen.sweep.cells import SweepCell, Wanted, cell_of
+from loadgen.types import ABSENT, SECOND, Request, UsageError
 from loadgen.workload.datasets import FORMS
 from loadgen.workload.datasets.form import Form
 from loadgen.workload.jsonl import Listed
 from loadgen.workload.source import make as make_source
 from support.replay import answer
+from support.run_dirs import PLAN, write_side
+from support.sweep_samples import grid
 
 BACKEND = '''
 from loadgen import Connected, Request, ServiceBackend
@@ -124,3 +134,59 @@ def test_a_form_of_dataset_files_of_ones_own_is_a_row(tmp_path: Path, monkeypatc
     assert source.request(2).index == 2
     facts = source.describe()
     assert (facts["prompts"], facts["pairs"], facts["kind"], len(facts["sha256"])) == (2, True, "dataset", 64)
+
+
+# A metric: from the first to the last byte of an answer.
+
+BODY_TIME = Metric("body_time", lambda rows, tokens: (rows.end - rows.first_byte, rows.first_byte != ABSENT),
+                   "Time from the first byte of an answer to its last.", streamed=True, headline=True, brief=True,
+                   logged=True, label="body", title="Time of the body")
+
+
+@pytest.fixture
+def sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Two sides of a comparison, written and read with one more metric."""
+    monkeypatch.setattr(metrics, "METRICS", (*metrics.METRICS, BODY_TIME))
+    return write_side(tmp_path / "base", 4), write_side(tmp_path / "new", 4, 10, itl=15_000_000)
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    main([str(argument) for argument in arguments])
+    return capsys.readouterr().out
+
+
+def test_a_metric_of_its_own_is_in_the_table_the_page_and_every_export(
+        sides: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    run = sides[0] / "run-0"
+    values = np.concatenate([requests.metrics["body_time"] for requests in read_back(run).requests()])
+    assert (values > 0).all()
+    table = said(capsys, "report", run)
+    assert any(line.split()[0] == "body" for line in table.splitlines() if line.strip())
+    assert "Time of the body (body_time)" in (run / "report.html").read_text()
+    assert "loadgen_body_time_seconds_count " in said(capsys, "report", run, "--format", "prometheus")
+    assert "body_time_ms" in said(capsys, "report", run, "--format", "csv").splitlines()[0].split(",")
+    assert "body_time" in said(capsys, "report", run, "--format", "csv-summary")
+    assert '"body_time p50"' in said(capsys, "report", run, "--format", "github-benchmark", "--out", run / "bench") + (
+        run / "bench" / "smaller.json").read_text()
+
+
+def test_a_metric_of_its_own_can_be_an_objective_and_a_gate(sides: tuple[Path, Path],
+                                                            capsys: pytest.CaptureFixture[str]) -> None:
+    assert parse("body_time.p99<5s").per_request == "body_time"
+    compared = said(capsys, "compare", *sides, "--fail-on", "body_time.p50>3%")
+    (line,) = (line for line in compared.splitlines() if line.strip().startswith("body_time.p50") and "%" in line
+               and "[" in line)
+    assert "+4" in line or "+5" in line  # gaps are half as long again
+
+
+def test_a_metric_of_its_own_is_a_column_of_a_sweep(sides: tuple[Path, Path]) -> None:
+    report = read_back(sides[0] / "run-0").report
+    cell, _ = cell_of(Wanted(1, {"rate": 1.0}, "one", PLAN), report)
+    assert "body_time" in cell.metrics
+    sweep = type(grid)("grid", {"rate": (1.0, 2.0)}, _both(cell), plan=grid.plan)
+    assert "body_time p99" in sweep_text.render(sweep, 200)
+    assert "body_time p99 against throughput" in sweep_page(sweep)
+
+
+def _both(cell: SweepCell) -> tuple[SweepCell, ...]:
+    return cell, replace(cell, number=2, coordinates={"rate": 2.0})

@@ -6,10 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadgen.metrics import names
 from loadgen.outcomes.report import PERCENTILES
-from loadgen.slo import LATENCIES, PRESETS, expand, parse
+from loadgen.slo import PRESETS, expand, parse
 from loadgen.types import UsageError
 from loadgen.units import format_duration
+
+LATENCIES = names(lambda one: one.unit == "ns")
 
 
 @pytest.mark.parametrize(("text", "metric", "statistic", "sign", "limit", "unit"), [

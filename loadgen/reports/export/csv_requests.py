@@ -9,12 +9,11 @@ from typing import Any, Final
 
 from loadgen.reports.format import clean
 from loadgen.stats.histogram import Integers
-from loadgen.summary.run_data import OF_A_REQUEST, RequestColumns, RunData
+from loadgen.summary.run_data import RequestColumns, RunData, of_a_request
 from loadgen.types import ABSENT, CENSORED, COOLDOWN, MEASURED, MS, WARMUP
 
 PHASES: Final = {WARMUP: "warm-up", MEASURED: "measured", COOLDOWN: "cool-down"}
 _COUNTS: Final = ("input_tokens", "output_tokens")
-_TIMES: Final = tuple(name for name in OF_A_REQUEST if name not in _COUNTS)
 _COMMANDS: Final = "=+-@"
 """What a cell begins with that a spreadsheet runs."""
 
@@ -23,11 +22,12 @@ Column = Callable[[RequestColumns], Iterable[Any]]
 
 def render(results: Sequence[RunData]) -> Iterator[str]:
     """Write a heading and a line for each attempt of all runs, all phases, in the order in which they ended."""
-    yield _lines([["run", *COLUMNS]])
+    made = columns_of()
+    yield _lines([["run", *made]])
     for result in results:
         run = safe(result.name)
         for requests in result.requests():
-            columns = [column(requests) for column in COLUMNS.values()]
+            columns = [column(requests) for column in made.values()]
             yield _lines([run, *cells] for cells in zip(*columns, strict=True))
 
 
@@ -75,7 +75,12 @@ def _metric(name: str) -> Column:
     return lambda requests: _ms(requests.metrics[name])
 
 
-COLUMNS: Final[dict[str, Column]] = {
+def columns_of() -> dict[str, Column]:
+    """Return each column after `run`: its heading, and what it makes of the requests."""
+    return {**_ABOUT, **{f"{name}_ms": _metric(name) for name in of_a_request() if name not in _COUNTS}, **_AFTER}
+
+
+_ABOUT: Final[dict[str, Column]] = {
     "index": _plain("index"), "attempt": _plain("attempt"),
     "phase": lambda requests: [PHASES[phase] for phase in requests.batch.phase.tolist()],
     "outcome": lambda requests: [_outcome(failure) for failure in requests.batch.failure],
@@ -83,8 +88,8 @@ COLUMNS: Final[dict[str, Column]] = {
     "status": _count("status"), "target": _plain("target"), "sender": _plain("sender"), "held": _plain("held"),
     "reconnects": _plain("reconnects"),
     **{f"{name}_ms": _instant(name) for name in ("due", "sent", "end")},
-    **{f"{name}_ms": _metric(name) for name in _TIMES},
+}
+_AFTER: Final[dict[str, Column]] = {
     **{name: _count(name) for name in (*_COUNTS, "asked_tokens")},
     "finish_reason": _text("finish_reason"),
 }
-"""Each column after `run`: its heading, and what it makes of the requests."""

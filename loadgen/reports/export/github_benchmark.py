@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from loadgen.metrics import names
 from loadgen.outcomes.report import MetricSummary, Report
 from loadgen.reports.format import clean
 from loadgen.reports.verdict_text import headline
@@ -18,7 +19,6 @@ from loadgen.types import MS
 
 SMALLER: Final = "smaller.json"
 BIGGER: Final = "bigger.json"
-_METRICS: Final = ("ttft", "ttft_scheduled", "ttfo", "itl", "tpot", "e2e", "e2e_scheduled")
 _PERCENTILES: Final = ("p50", "p90", "p99")
 _RATES: Final = {"completed": ("throughput", "requests/s"), "output_tokens": ("output throughput", "tokens/s"),
                  "input_tokens": ("input throughput", "tokens/s"), "goodput": ("goodput", "requests/s")}
@@ -43,7 +43,7 @@ def _named(prefix: str, entries: Iterator[dict[str, Any]]) -> Iterator[dict[str,
 
 
 def _latencies(report: Report) -> Iterator[dict[str, Any]]:
-    for name in _METRICS:
+    for name in names(lambda one: one.headline or one.label):
         metric = report.metrics.get(name)
         for label in _PERCENTILES if metric else ():
             if metric and label in metric.percentiles and label not in metric.bounds:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
 
+from loadgen.metrics import Metric, known
 from loadgen.reports.summary_items import of
 from loadgen.stats.histogram import Histogram, Integers, bucket_of, highest_in
 from loadgen.summary.run_data import RunData
 from loadgen.types import CENSORED, FAILURES, SECOND
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_DECADES: Final = 6
 PHASES: Final = ("warmup", "measured", "cooldown")
 """Values of the label `phase`."""
 _PREFERRED: Final = (100, 112, 125, 140, 160, 180, 200, 224, 250, 280, 315, 355, 400, 450, 500, 560, 630, 710, 800, 900)
@@ -35,31 +38,14 @@ class Edges:
         return cls(buckets, tuple(_seconds(value) for value in highest_in(buckets).tolist()))
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
-    """One histogram of the exposition; its name there is loadgen_<metric>_seconds."""
-
-    metric: str
-    about: str
-    edges: Edges
-
-
 def _seconds(value: int) -> str:
     """Write ns as a decimal number of seconds, exactly."""
     return f"{value // SECOND}.{value % SECOND:09d}".rstrip("0")
 
 
-_SHORT: Final = Edges.between(10_000, 6)  # 10 us to 10 s
-_LONG: Final = Edges.between(1_000_000, 6)  # 1 ms to 1,000 s
-FAMILIES: Final = (
-    Family("ttft", "Time to first token, from when the request was sent.", _LONG),
-    Family("ttft_scheduled", "Time to first token, from when the request was due.", _LONG),
-    Family("itl", "Inter-token latency, every gap between tokens.", _SHORT),
-    Family("tpot", "Time per output token, one mean a request.", _SHORT),
-    Family("e2e", "Time to the last token, from when the request was sent.", _LONG),
-    Family("e2e_scheduled", "Time to the last token, from when the request was due.", _LONG),
-    Family("lag", "How late the load generator sent a request.", _SHORT),
-)
+@cache
+def _edges(finest: int) -> Edges:
+    return Edges.between(finest, _DECADES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +93,9 @@ def expose(snapshot: Snapshot) -> str:
     lines = [*_head("loadgen_target_info", "gauge", "What is measured."),
              f"loadgen_target_info{_labels(snapshot.info)} 1", *_phases(snapshot.phase), *_live(snapshot.live),
              *_requests(snapshot.requests), *_tokens(snapshot.requests)]
-    for family in FAMILIES:
-        lines += _histogram(family, snapshot.histograms.get(family.metric) or Histogram())
+    for metric in known():
+        if metric.logged:
+            lines += _histogram(metric, snapshot.histograms.get(metric.name) or Histogram())
     return "\n".join(lines).encode("utf-8", "replace").decode() + "\n"
 
 
@@ -160,13 +147,14 @@ def _tokens(requests: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}{_labels({'phase': phase})} {seen.get(f'{side}_tokens', 0)}"
 
 
-def _histogram(family: Family, histogram: Histogram) -> Iterator[str]:
-    name = f"loadgen_{family.metric}_seconds"
-    yield from _head(name, "histogram", family.about)
+def _histogram(metric: Metric, histogram: Histogram) -> Iterator[str]:
+    """Write the histogram of a metric in ns, which is called loadgen_<metric>_seconds."""
+    name, edges = f"loadgen_{metric.name}_seconds", _edges(metric.finest)
+    yield from _head(name, "histogram", metric.about)
     used, counts = histogram.buckets()
     below = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-    places = np.searchsorted(used, family.edges.buckets, side="right")
-    for label, count in zip(family.edges.labels, below[places].tolist(), strict=True):
+    places = np.searchsorted(used, edges.buckets, side="right")
+    for label, count in zip(edges.labels, below[places].tolist(), strict=True):
         yield f'{name}_bucket{{le="{label}"}} {count}'
     yield f'{name}_bucket{{le="+Inf"}} {histogram.count}'
     yield f"{name}_sum {histogram.total / SECOND!r}"

@@ -11,7 +11,7 @@ from loadgen.reports.html.document import Document, document_page
 from loadgen.reports.html.page import Section, Table
 from loadgen.reports.html.percentiles import overlays, sampled
 from loadgen.reports.html.relation import Change, changes
-from loadgen.reports.html.runs import METRICS
+from loadgen.reports.html.runs import titles
 
 _TONES: Final = {"PASS": "ok", "COMPARED": "ok", "REGRESSION": "bad", "INVALID": "bad"}
 _MARKS: Final = {"better": "ok", "worse": "bad"}
@@ -55,7 +55,8 @@ def _sections(cell: LoadPair) -> Iterator[Section]:
     curves = {name: [sampled(metric, curve.count, curve.points) for metric, curve in side.curves.items()
                      if curve.unit == "ns"]
               for name, side in (("base", cell.base), ("new", cell.new))}  # paths are too long for a legend
-    yield Section(f"Latency by percentile{place}", overlays(curves, METRICS), "All runs of a side together, on a scale "
+    yield Section(f"Latency by percentile{place}", overlays(curves, titles()),
+                  "All runs of a side together, on a scale "
                   "on which each mark to the right is ten times rarer.")
 
 

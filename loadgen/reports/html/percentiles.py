@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from loadgen.figures import PercentileCurve
+from loadgen.metrics import pairs
 from loadgen.reports.format import count, duration
 from loadgen.reports.html.chart import (
     BLUE,
@@ -41,15 +42,15 @@ class Of(NamedTuple):
 
 
 def latency_charts(curves: Sequence[PercentileCurve]) -> list[Chart]:
-    """Draw ttft, itl, tpot and e2e, as service time and since the request was due."""
+    """Draw the headline metrics, each since the request was sent and since it was due."""
     found = {curve.metric: curve for curve in curves}
     charts = []
-    for metric, words in (("ttft", "Time to first token"), ("itl", "Gaps between tokens"),
-                          ("tpot", "Time per output token"), ("e2e", "Whole requests")):
-        shown = [Of(name, found[key], colour) for name, key, colour in (
-            ("since due", f"{metric}_scheduled", ORANGE), ("since sent", metric, BLUE)) if key in found]
+    for metric, scheduled in pairs():
+        shown = [Of(name, found[key.name], colour) for name, key, colour in (
+            ("since due", scheduled, ORANGE), ("since sent", metric, BLUE)) if key and key.name in found]
         if shown:
-            charts.append(overlay(f"{words} ({metric})", shown if len(shown) > 1 else [shown[0]._replace(name=metric)]))
+            lines = shown if len(shown) > 1 else [shown[0]._replace(name=metric.name)]
+            charts.append(overlay(f"{metric.title or metric.about} ({metric.name})", lines))
     return charts
 
 

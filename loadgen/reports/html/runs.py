@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from loadgen.figures import PercentileCurve
+from loadgen.metrics import SCHEDULED, known
 from loadgen.outcomes.report import Report
 from loadgen.reports import summary_items
 from loadgen.reports.format import clean, rate, share
@@ -18,9 +18,14 @@ from loadgen.reports.html.run import tone
 from loadgen.reports.text.table import COLUMNS, rows
 from loadgen.reports.verdict_text import headline
 
-METRICS: Final = {"ttft": "Time to first token, since sent (ttft)", "ttft_scheduled": "Time to first token, since due",
-                  "itl": "Gaps between tokens (itl)", "tpot": "Time per output token (tpot)",
-                  "e2e": "Whole requests (e2e)"}
+
+def titles() -> dict[str, str]:
+    """Return the metrics that runs are drawn side by side for, and the titles of their charts."""
+    shown = [one for one in known() if one.headline and one.label]
+    apart = {one.name for one in shown if one.scheduled}
+    return {one.name: one.title if one.scheduled else
+            f"{one.title or one.about}{', since sent' if one.name + SCHEDULED in apart else ''} ({one.name})"
+            for one in shown}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class NamedRun:
 
 def runs_page(runs: Sequence[NamedRun]) -> str:
     """Write a page with runs side by side, HTML. It compares nothing: that takes statistics over several runs."""
-    charts = overlays({run.name: run.curves for run in runs}, METRICS)
+    charts = overlays({run.name: run.curves for run in runs}, titles())
     title = f"{len(runs)} runs side by side"
     return document_page(Document(
         title, ["loadgen report"], title, facts=[(clean(run.name), [answer(run.report)]) for run in runs],

@@ -7,6 +7,7 @@ from typing import Final
 
 from loadgen.capacity import FAILS, PASSES, Sweep, SweepCell, grouped
 from loadgen.capacity.curves import LOADS, pareto
+from loadgen.metrics import names
 from loadgen.reports import sweep_words as words
 from loadgen.reports.format import clean, rate
 from loadgen.reports.html.chart import Chart
@@ -69,7 +70,8 @@ def _table(sweep: Sweep) -> Table | None:
 
 
 def _charts(sweep: Sweep) -> Iterator[Chart]:
-    found = (_latency(sweep, "ttft"), _latency(sweep, "itl"), _goodput(sweep), _pareto(sweep))
+    brief = names(lambda one: one.brief and one.streamed)
+    found = (*(_latency(sweep, metric) for metric in brief), _goodput(sweep), _pareto(sweep))
     yield from (chart for chart in found if chart)
 
 

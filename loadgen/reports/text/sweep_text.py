@@ -8,12 +8,12 @@ from typing import Any, Final, TextIO
 from rich.cells import cell_len
 
 from loadgen.capacity import Sweep, SweepCell
+from loadgen.metrics import names
 from loadgen.reports import sweep_words as words
 from loadgen.reports.format import clean, count, duration, rate
 from loadgen.reports.text.layout import cut, flow, row
 
 NARROWEST: Final = 60
-LATENCIES: Final = (("ttft", "p99"), ("itl", "p99"), ("e2e", "p99"))
 _LEFT: Final = ("outcome", "why")
 
 
@@ -64,7 +64,7 @@ def cells_of(cell: SweepCell, gated: bool) -> dict[str, str]:
                                        for axis, value in cell.coordinates.items()},
         "outcome": words.outcome(cell, gated), "requests/s": rate(cell.rates.get("completed")),
         "tokens/s": count(cell.rates.get("output_tokens")), "goodput": rate(cell.rates.get("goodput")),
-        **{f"{metric} {name}": _latency(cell, metric, name) for metric, name in LATENCIES},
+        **{f"{metric} p99": _latency(cell, metric, "p99") for metric in names(lambda one: one.brief)},
         "failed": count(cell.requests["failed"]) if cell.requests.get("failed") else "", "why": clean(cell.reason)}
 
 

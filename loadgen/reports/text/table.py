@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
+from loadgen.metrics import known, names
 from loadgen.outcomes.report import MetricSummary, Report
 from loadgen.reports.format import count, duration, quantity
 
@@ -25,17 +26,6 @@ class Line(NamedTuple):
     metric: str
     label: str
     note: str = ""
-
-
-LINES: Final = (
-    Line("ttft", "ttft"),
-    Line("ttft_scheduled", "  scheduled", "since it was due"),
-    Line("ttfo", "ttfo", "first token of the answer"),
-    Line("itl", "itl", "every token gap"),
-    Line("tpot", "tpot", "per request"),
-    Line("e2e", "e2e"),
-    Line("e2e_scheduled", "  scheduled", "since it was due"),
-)
 
 
 def table(report: Report, width: int) -> list[str]:
@@ -68,10 +58,10 @@ def is_unstable(report: Report) -> bool:
 
 
 def _chosen(report: Report) -> Iterator[Line]:
-    for line in LINES:
-        if (report.is_open_loop or not line.metric.endswith("_scheduled")) and line.metric != "e2e_scheduled":
-            yield line
-    shown = {line.metric for line in LINES} - {"e2e_scheduled"}
+    for metric in known():
+        if metric.label and (report.is_open_loop or not metric.scheduled):
+            yield Line(metric.name, metric.label, metric.note)
+    shown = names(lambda one: one.label)
     gated = [gate.slo.partition(".")[0] for gate in report.verdict.gates if "." in gate.slo]
     others = [name for name in report.metrics if name.startswith("server_")]
     for name in dict.fromkeys([*gated, *others]):

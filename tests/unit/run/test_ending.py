@@ -11,9 +11,10 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from loadgen.metrics import names
 from loadgen.outcomes.run_record import Resolved, RunRecord
 from loadgen.plan import Criteria, Load, OutputOptions, Plan
-from loadgen.recorder import LOGGED, Recorder
+from loadgen.recorder import Recorder
 from loadgen.recorder.batch import Batch
 from loadgen.recorder.looks import looks_of
 from loadgen.run.ending import RunEnd, end_run
@@ -129,7 +130,7 @@ def test_a_look_that_closes_the_window_needs_no_further_reading(tmp_path: Path, 
     assert reads == ["requests.arrows"] * (1 + first_look)
     assert result.report.requests["offered"] == (count // 2 if first_look else count)
     assert same(result, read_back(tmp_path / "run"))
-    assert set(result.logs()) == set(LOGGED)
+    assert set(result.logs()) == set(names(lambda one: one.logged))
     phases = [phase for batch in RunReader(tmp_path / "run").rows() for phase in batch.phase.tolist()]
     assert phases.count(MEASURED) == (count // 2 if first_look else count) and phases.count(COOLDOWN) > 0
     assert any("each interval is one of" in note for note in result.report.verdict.notes)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from loadgen.recorder.batch import Batch
-from loadgen.summary.run_data import OF_A_REQUEST, RequestColumns
+from loadgen.summary.run_data import RequestColumns, of_a_request
 from loadgen.types import ABSENT
 from support.made_runs import MS, row
 from support.written_runs import written
@@ -17,7 +17,7 @@ from support.written_runs import written
 def test_a_row_without_a_metric_has_none(tmp_path: Path) -> None:
     batch = Batch.of([row(0, tokens=3), row(1, tokens=1), row(2, tokens=0, failure="empty")])
     found = RequestColumns.of(batch).metrics
-    assert set(found) == set(OF_A_REQUEST)
+    assert set(found) == set(of_a_request())
     assert found["ttft"].tolist() == [50 * MS, 50 * MS, ABSENT]
     assert found["tpot"].tolist() == [10 * MS, ABSENT, ABSENT]
     assert found["lag"].tolist() == [20_000] * 3

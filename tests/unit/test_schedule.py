@@ -181,3 +181,18 @@ def test_lengths_that_can_not_be_are_refused() -> None:
         plan_offsets(load(rate=1e-3, requests=1), 1000, schedule.LONGEST)
     with pytest.raises(UsageError, match="1 or more"):
         made("poisson", 1.0, -1)
+
+
+@pytest.mark.parametrize(("law", "shape", "rate", "seed", "bounds", "sha256"), [
+    ("poisson", 1.0, 3.0, 0, (9, 165), "c7146edf280fa280"), ("poisson", 1.0, 49.7, 7, (149, 2733), "fc6f0af909b87e98"),
+    ("constant", 1.0, 3.0, 0, (9, 165), "aa1ec498e12789fa"),
+    ("constant", 1.0, 49.7, 7, (149, 2733), "4517bb858abf53bd"), ("gamma", 0.5, 3.0, 0, (9, 165), "3258a02c4778865a"),
+    ("gamma", 0.5, 49.7, 7, (149, 2733), "f855106cf06aa643"),
+])
+def test_schedules_stay_those_of_earlier_versions(law: str, shape: float, rate: float, seed: int,
+                                                  bounds: tuple[int, int], sha256: str) -> None:
+    """Runs are repeated from their plan.json: warm-up, three looks and cool-down, to the nanosecond."""
+    plan = Load(rate=rate, arrivals=law, burstiness=shape, seed=seed, duration=Duration(13 * SECOND),
+                max_duration=Duration(60 * SECOND))
+    found, *between = plan_offsets(plan, 3 * SECOND + 7, 20 * SECOND)
+    assert (tuple(between), digest(found)[:16]) == (bounds, sha256)

@@ -203,3 +203,18 @@ def test_the_page_lists_the_rows_in_their_order() -> None:
                     for stamps in (True, False))
     assert [name for name in named if name != "receive_lag"] == kernel
     assert [name for name in named if name != "coalesced"] == user
+
+
+def test_a_load_that_changes_as_planned_is_asked_for_no_steady_state() -> None:
+    rows = run_of(50, 30 * S)
+    for one in rows:
+        if one.due > 20 * S:
+            one.end += 500 * MS
+            one.token_at = [at + 500 * MS for at in one.token_at]
+    recorder, record = recorded(rows, window_of(rows, 30 * S)), record_of()
+    assert "steady_state" in {check.name for check in judge(evidence(recorder, record)).checks if not check.ok}
+    load = replace(record.plan.load, rate=0.0, load_shape="ramp:10..90/30s")
+    seen = evidence(recorder, replace(record, plan=replace(record.plan, load=load)))
+    checks = {check.name: check for check in judge(seen).checks}
+    assert (checks["steady_state"].ok, checks["little"].ok) == (True, True)
+    assert checks["steady_state"].seen == "the load changes as planned"

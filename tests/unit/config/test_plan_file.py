@@ -239,3 +239,14 @@ def test_everything_wrong_is_said_at_once() -> None:
     with pytest.raises(UsageError) as caught:
         plan_file.check(Plan())
     assert len(str(caught.value).splitlines()) == 3
+
+
+def test_of_rate_concurrency_and_load_shape_a_flag_replaces_what_the_file_has() -> None:
+    ramp = Plan(load=Load(load_shape="ramp:1..5/10s", requests=9))
+    assert "load_shape" not in plan_file.to_dict(Plan())["load"]
+    assert plan_file.from_dict(plan_file.to_dict(ramp)) == ramp
+    for flag, value in (("load.rate", 3.0), ("load.concurrency", 2)):
+        load = plan_file.override(ramp, {flag: value}).load
+        assert (load.load_shape, load.rate or load.concurrency) == (None, value)
+        load = plan_file.override(Plan(load=load), {"load.load_shape": "exp:1..5/10s"}).load
+        assert (load.rate, load.concurrency, load.load_shape) == (0.0, 0, "exp:1..5/10s")

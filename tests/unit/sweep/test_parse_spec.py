@@ -178,3 +178,10 @@ def test_what_changes_no_cell_may_differ() -> None:
     assert differences(one, ask(goal="max-rate").outline()) == []
     other = ask(goal="max-rate", settings={"resolution": 0.2})
     assert differences(other, ask(goal="max-rate").outline()) == ["its resolution is 0.05, this one's 0.2"]
+
+
+def test_a_sweep_that_decides_the_load_refuses_a_load_shape() -> None:
+    ramp = replace(PLAN, load=Load(load_shape="ramp:1..5/10s", duration=Duration(10 * SECOND)))
+    for goal, axes in (("grid", {"rate": "1,2"}), ("grid", {"concurrency": "4"}), ("max-rate", {})):
+        assert "--load-shape: leave it out" in refusal(ramp, goal, **axes)
+    assert ask(ramp, settings={"repeat": 2}).axes == {"run": (1.0, 2.0)}

@@ -115,8 +115,8 @@ def test_a_capture_may_have_many_forms(raw: bytes, payload: bytes, complete: boo
 
 
 @pytest.mark.parametrize("raw, words", [
-    (b" \n", "empty"), (b"HTTP/1.1\r\n\r\n", "no head"),
-    (HTTP + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n", "no HTTP answer"),
+    (b" \n", "empty"), (b"HTTP/1.1\r\n\r\n", "is not the head"),
+    (HTTP + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n", "is not an HTTP answer"),
 ])
 def test_what_is_no_answer_is_refused(raw: bytes, words: str) -> None:
     with pytest.raises(UsageError, match=words):

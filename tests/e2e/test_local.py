@@ -253,12 +253,12 @@ def test_a_timeout_takes_a_request_out_of_a_busy_model(models: Path) -> None:
 
 
 @pytest.mark.parametrize("flags, words", [
-    (("--url", "http://host"), "no server: leave url"),
-    (("--idle-timeout", "1s"), "leave idle"), (("--first-token-timeout", "1s"), "leave first-token"),
+    (("--url", "http://host"), "not a server: leave out url"),
+    (("--idle-timeout", "1s"), "leave out idle"), (("--first-token-timeout", "1s"), "leave out first-token"),
     (("--batching", "dynamic"), "--batching static or --batching continuous"),
     (("--senders", "2"), "one sender is enough"), (("--device", "cpu"), "takes no device"),
     (("--endpoint", "chat"), "leave --endpoint out"), (("--images", "none.png"), "none.png can't be read"),
-    (("--images", "https://host/cat.png"), "fetches nothing"), (("--connections", "new"), "leave connections"),
+    (("--images", "https://host/cat.png"), "fetches nothing"), (("--connections", "new"), "leave out connections"),
 ])
 def test_flags_that_a_local_model_has_no_use_for(models: Path, flags: tuple[str, ...], words: str) -> None:
     result = run(models, "Words", *flags)

@@ -430,7 +430,7 @@ def test_directories_that_hold_something_else(llama: str, llava: str, tmp_path: 
     (tmp_path / "config.json").write_text((Path(llama) / "config.json").read_text())
     with pytest.raises(UsageError, match="has no tokenizer"):
         HuggingFace(str(tmp_path))
-    with pytest.raises(UsageError, match=r"no causal language model .*hf-vl"):
+    with pytest.raises(UsageError, match=r"is not a causal language model .*hf-vl"):
         HuggingFace(llava)
     with pytest.raises(UsageError, match="no processor of images"):
         HuggingFaceVL(llama)

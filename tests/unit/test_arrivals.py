@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.arrivals.shapes import Constant, Exponential, Ramp, Shape, length_of, parse_shape
+from loadgen.arrivals.shapes import SHAPES, Constant, Exponential, Ramp, Shape, ShapeForm, length_of, parse_shape
 from loadgen.config import plan_check
 from loadgen.plan import Duration, Load, Plan, Target, Workload
 from loadgen.run.setup import make_schedule, warmup_of
@@ -17,8 +17,8 @@ from loadgen.types import SECOND, UsageError
 
 RATES = st.floats(0.01, 1000)
 OVER = st.integers(SECOND // 10, 600 * SECOND)
-SHAPES = st.one_of(st.builds(Ramp, RATES, RATES, OVER), st.builds(Exponential, RATES, RATES, OVER),
-                   st.builds(Ramp, st.just(0.0), RATES, OVER), st.builds(Constant, RATES))
+ANY_SHAPE = st.one_of(st.builds(Ramp, RATES, RATES, OVER), st.builds(Exponential, RATES, RATES, OVER),
+                      st.builds(Ramp, st.just(0.0), RATES, OVER), st.builds(Constant, RATES))
 ENDS = ((1.0, 50.0), (50.0, 1.0), (10.0, 10.0), (10.0, 10.0 * (1 + 1e-12)), (10.0, 10.0 * (1 - 1e-9)))
 
 
@@ -32,7 +32,7 @@ def refusal(**changes: object) -> str:
     return str(error.value)
 
 
-@given(SHAPES, st.lists(st.floats(0, 1200), min_size=1, max_size=20))
+@given(ANY_SHAPE, st.lists(st.floats(0, 1200), min_size=1, max_size=20))
 def test_the_inverse_undoes_the_integral(shape: Shape, seconds: list[float]) -> None:
     lengths = np.array(seconds) * SECOND
     points = np.array([shape.count(length) for length in lengths]) * SECOND / shape.peak
@@ -42,7 +42,7 @@ def test_the_inverse_undoes_the_integral(shape: Shape, seconds: list[float]) -> 
     assert shape.instants(points) == pytest.approx(lengths, rel=1e-7, abs=SECOND / 1000)
 
 
-@given(SHAPES, st.lists(st.floats(0, 1e12), min_size=2, max_size=50))
+@given(ANY_SHAPE, st.lists(st.floats(0, 1e12), min_size=2, max_size=50))
 def test_the_inverse_keeps_the_order_of_points(shape: Shape, points: list[float]) -> None:
     assert (np.diff(shape.instants(np.sort(points))) >= -1e-3).all()
 
@@ -100,6 +100,19 @@ def test_warm_up_and_cool_down_keep_the_rates_at_the_ends_of_the_window() -> Non
 def test_a_ramp_from_0_has_no_warm_up() -> None:
     _, first, _ = plan_offsets(load(load_shape="ramp:0..5/10s"), 10 * SECOND, 0)
     assert first == 0
+
+
+class Stopping(Ramp):
+    """A rate that ends with the window."""
+
+    def rate(self, at: float) -> float:
+        return 0.0 if at >= 3 * SECOND else super().rate(at)
+
+
+def test_a_shape_that_ends_at_0_has_no_cool_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SHAPES, "stop", ShapeForm("", lambda text: Stopping(5.0, 5.0, SECOND)))
+    offsets, _, last = plan_offsets(load(load_shape="stop", duration=Duration(3 * SECOND)), 0, 10 * SECOND)
+    assert (last, offsets.size) == (15, 15)
 
 
 def test_the_rate_and_the_window_are_derived_from_the_shape() -> None:

@@ -6,7 +6,6 @@ import operator
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Final
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from loadgen.metrics import counts, find, names
 from loadgen.outcomes.report import PERCENTILES
+from loadgen.suggest import did_you_mean
 from loadgen.types import UsageError
 from loadgen.units import parse_duration
 
@@ -124,7 +124,8 @@ def read_statistic(said: str, name: str) -> tuple[str, str, str]:
 
 def _preset(text: str) -> tuple[str, ...]:
     if text not in PRESETS:
-        raise UsageError(f"--slo: invalid preset {text!r}{_nearest(text, PRESETS)}; there are {', '.join(PRESETS)}")
+        raise UsageError(f"--slo: invalid preset {text!r}{did_you_mean(text, PRESETS, 0.4)}; there are "
+                         f"{', '.join(PRESETS)}")
     return PRESETS[text]
 
 
@@ -138,24 +139,19 @@ def _unit(said: str, metric: str, statistic: str | None) -> str:
                              f"{', '.join(STATISTICS)}")
     elif metric in latencies or metric in of_counts or _is_server_time(metric):
         if statistic not in STATISTICS:
-            raise UsageError(f"{said}: there is no {metric}.{statistic}{_nearest(statistic, STATISTICS)}; "
+            raise UsageError(f"{said}: there is no {metric}.{statistic}{did_you_mean(statistic, STATISTICS, 0.4)}; "
                              f"there are {', '.join(STATISTICS)}")
         return "count" if metric in of_counts else "ns"
     elif metric in whole:
         raise UsageError(f"{said}: {metric} is one number of the whole run, without a percentile: write "
                          f"{metric}{'<' if metric in SHARES else '>'}...")
     there = dict.fromkeys((*latencies, *of_counts, *whole))
-    raise UsageError(f"{said}: there is no metric {metric!r}{_nearest(metric, there)}; there are "
+    raise UsageError(f"{said}: there is no metric {metric!r}{did_you_mean(metric, there, 0.4)}; there are "
                      f"{', '.join(there)}")
 
 
 def _is_server_time(metric: str) -> bool:
     return metric.startswith("server_")
-
-
-def _nearest(word: str, words: Iterable[str]) -> str:
-    near = get_close_matches(word, list(words), n=1, cutoff=0.4)
-    return f": did you mean {near[0]}?" if near else ""
 
 
 def _limit(text: str, limit: str, unit: str) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -18,6 +17,7 @@ from loadgen.backends.errors import one_line
 from loadgen.backends.interface import ServiceBackend
 from loadgen.backends.local.interface import LocalBackend
 from loadgen.plan import LocalModel, Target
+from loadgen.suggest import did_you_mean
 from loadgen.types import UsageError
 
 if TYPE_CHECKING:
@@ -51,9 +51,8 @@ def find(name: str) -> Found:
         raise UsageError(f"--backend {name}: name the class too: {name}:Class")
     known = BUILT_IN if name in BUILT_IN else names()
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(f"there is no backend {name!r}{hint} Known: {', '.join(sorted(known))}; "
+        raise UsageError(f"there is no backend {name!r}{did_you_mean(name, known)}; there are "
+                         f"{', '.join(sorted(known))}; "
                          "your own is --backend path/to/file.py:Class")
     module, _, class_name = known[name].partition(":")
     try:

@@ -10,7 +10,7 @@ from typing import Final
 
 from loadgen.capacity.model import FAILS, PASSES, UNJUDGED
 from loadgen.checks.rows import MOST_ERRORS
-from loadgen.checks.verdict import SLO_FAILED
+from loadgen.exit_codes import FAILED
 from loadgen.outcomes.report import Check, Report
 from loadgen.types import SECOND
 
@@ -97,7 +97,7 @@ def judge(report: Report) -> Seen:
         row = _first(failing, cause)
         if row is not None:
             return seen(UNJUDGED, _said(row), cause, _longer(report, failing), too_short="duration" in failing)
-    if report.verdict.exit_code == SLO_FAILED:
+    if report.verdict.exit_code == FAILED:
         undecided = " and ".join(gate.slo for gate in report.verdict.gates if gate.ok is None)
         return seen(FAILS, f"{undecided} missed by the sample's own number (--lax)")
     return seen(PASSES)

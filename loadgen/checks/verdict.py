@@ -8,14 +8,10 @@ from typing import Final
 from loadgen.checks import rows, sample
 from loadgen.checks.gates import Decision
 from loadgen.checks.inputs import Evidence, evidence
+from loadgen.exit_codes import FAILED, INTERRUPTED, INVALID, OK
 from loadgen.outcomes.report import Check, Verdict
 from loadgen.outcomes.run_record import RunRecord
 from loadgen.recorder import Recorder
-
-VALID: Final = 0
-SLO_FAILED: Final = 1
-INVALID: Final = 3
-INTERRUPTED: Final = 130
 
 CHECKS: Final[tuple[Callable[[Evidence], Check], ...]] = (
     rows.interrupted, rows.sender_lost, rows.model_lost, rows.schedule, rows.lag, rows.receive, rows.loop_stall,
@@ -49,10 +45,10 @@ def exit_code(seen: Evidence, valid: bool, sound: bool = True) -> int:
     if seen.interrupted:
         return INTERRUPTED
     if seen.aborted and sound:
-        return SLO_FAILED
+        return FAILED
     if not valid:
         return INVALID
-    return VALID if all(_met(one) for one in seen.gates) else SLO_FAILED
+    return OK if all(_met(one) for one in seen.gates) else FAILED
 
 
 def warnings(recorder: Recorder, record: RunRecord) -> tuple[str, ...]:

@@ -15,8 +15,8 @@ from loadgen.cli.apart import RunJob, execute_apart
 from loadgen.cli.compare import add_arguments, question_of, show
 from loadgen.cli.flags import add_flags
 from loadgen.cli.plans import plan_from, until_precise
+from loadgen.exit_codes import INTERRUPTED, INVALID, OK, USAGE
 from loadgen.plan import OutputOptions, Plan
-from loadgen.run.subprocess import INTERRUPTED
 from loadgen.types import SECOND, UsageError
 from loadgen.units import parse_count, parse_duration
 
@@ -115,15 +115,15 @@ def _make(jobs: Sequence[Turn], pause: int) -> tuple[list[Turn], int]:
             return made, INTERRUPTED
         print(f"loadgen: run {place} of {len(jobs)}: {turn.job.name}", file=sys.stderr, flush=True)
         code = execute_apart(turn.job)
-        if code in (INTERRUPTED, 2):
+        if code in (INTERRUPTED, USAGE):
             return made, code
         if not (Path(turn.job.plan.out.dir) / names.PLAN).exists():
             print(f"loadgen: {turn.job.name} left no files; its pair is left out", file=sys.stderr, flush=True)
             continue
-        if code == 3:
+        if code == INVALID:
             print(f"loadgen: {turn.job.name} is INVALID; it is kept, and counted as such", file=sys.stderr, flush=True)
         made.append(turn)
-    return made, 0
+    return made, OK
 
 
 def _compare(made: Sequence[Turn], code: int, question: Question, form: str, out: OutputOptions) -> int:
@@ -134,7 +134,7 @@ def _compare(made: Sequence[Turn], code: int, question: Question, form: str, out
     sides = [[turn.job.plan.out.dir for turn in whole if turn.side == side] for side in ("base", "new")]
     if not whole:
         print("loadgen: not one pair of runs was made: there is nothing to compare", file=sys.stderr)
-        return code or 3
+        return code or INVALID
     question = replace(question, interrupted=code == INTERRUPTED)
     comparison = compare(*read_sides(*sides), question, read_blocks)
     if code:
@@ -143,4 +143,4 @@ def _compare(made: Sequence[Turn], code: int, question: Question, form: str, out
         note = f"{why} after {len(made)} runs: the comparison is of {pairs}"
         comparison = replace(comparison, notes=(note, *comparison.notes))
     show(comparison, form, out.dir, out.page)
-    return 3 if code == 2 else comparison.exit_code
+    return INVALID if code == USAGE else comparison.exit_code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+from loadgen.exit_codes import INVALID, ORDER
 from loadgen.plan import Plan
 
 
@@ -40,11 +41,11 @@ def execute(job: RunJob) -> int:
 
 def execute_apart(job: RunJob) -> int:
     """Make the run in a process of its own and return its exit code; 130 if it was interrupted, 3 if it was killed."""
-    from loadgen.run.subprocess import INVALID, WORSE, RunProcess, forward_signals
+    from loadgen.run.subprocess import RunProcess, forward_signals
 
     child = RunProcess(execute, job)
     with forward_signals(lambda number: child.stop()):
         ended = child.run()
     for line in ended.said.splitlines():
         print(f"loadgen: error: {job.name}: {line}", file=sys.stderr)
-    return ended.code if ended.code in WORSE else INVALID  # killed: nothing of it is to be believed
+    return ended.code if ended.code in ORDER else INVALID  # killed: nothing of it is to be believed

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from loadgen.cli.flags import FLAGS
+from loadgen.exit_codes import FAILED, OK
 from loadgen.types import UsageError
 
 WIDTH: Final = 110
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if args.capture:
         raise UsageError("--capture goes with check: loadgen backends check NAME --capture FILE")
     print("\n".join(lines))
-    return 0
+    return OK
 
 
 def _check(name: str, args: argparse.Namespace) -> int:
@@ -64,7 +65,7 @@ def _check(name: str, args: argparse.Namespace) -> int:
     lines, sound = check.check(name, args.capture, stream=args.stream, endpoint=args.endpoint)
     print("\n".join(lines))
     sys.stdout.flush()
-    return 0 if sound else 1
+    return OK if sound else FAILED
 
 
 def table() -> list[str]:

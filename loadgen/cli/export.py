@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from loadgen.cli.formats import BINARY, BY_NAME, FILES, FORMATS, Format
-from loadgen.config.plan_check import nearest
+from loadgen.suggest import did_you_mean
 from loadgen.types import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ HELP = "formats:\n" + "\n".join(f"  {format.name:<20} {format.about}" for format
 def format_of(name: str) -> Format:
     """Find a format by its name. Raises UsageError that names the nearest."""
     if name not in BY_NAME:
-        raise UsageError(f"--format: unknown format {name!r}{nearest(name, BY_NAME)}; there are {', '.join(BY_NAME)}")
+        raise UsageError(f"--format: unknown format {name!r}{did_you_mean(name, BY_NAME)}; there are "
+                         f"{', '.join(BY_NAME)}")
     return BY_NAME[name]
 
 

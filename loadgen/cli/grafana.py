@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import Any
 
+from loadgen.exit_codes import OK
+
 
 def add_parser(subparsers: Any) -> None:
     """Add `grafana` to the command line."""
@@ -25,4 +27,4 @@ def dashboard() -> str:
 def run(_: argparse.Namespace) -> int:
     """Print the dashboard on standard output."""
     sys.stdout.write(dashboard())
-    return 0
+    return OK

@@ -10,14 +10,12 @@ from typing import Final
 
 import loadgen
 from loadgen.cli.parser import Parser
-from loadgen.config.plan_check import nearest
+from loadgen.exit_codes import INTERRUPTED, OK, READER_GONE, USAGE
+from loadgen.suggest import did_you_mean
 from loadgen.types import UsageError
 
 COMMANDS: Final = ("run", "sweep", "report", "compare", "ab", "mock", "backends", "grafana")
 """Each is a module of loadgen.cli that has add_parser(subparsers) and sets the default `run`: args -> exit code."""
-USAGE_ERROR: Final = 2
-INTERRUPTED: Final = 130
-READER_GONE: Final = 141
 
 _EPILOG: Final = """\
 examples:
@@ -52,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         for line in str(error).splitlines():
             print(f"loadgen: error: {line}", file=sys.stderr)
-        return USAGE_ERROR
+        return USAGE
     except BrokenPipeError:  # the reader of our output has gone, as in `loadgen report DIR | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
@@ -63,12 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
-        raise UsageError(f"unknown command {arguments[0]!r}{nearest(arguments[0], COMMANDS)}"
+        raise UsageError(f"unknown command {arguments[0]!r}{did_you_mean(arguments[0], COMMANDS)}"
                          f"; there are {', '.join(COMMANDS)}")
     try:
         args = parser(arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS).parse_args(arguments)
     except SystemExit:  # --help and --version have said what was asked for
-        return 0
+        return OK
     if args.command is None:
         raise UsageError(f"no command was given; there are {', '.join(COMMANDS)} (loadgen --help)")
     code: int = args.run(args)

@@ -13,8 +13,8 @@ from loadgen.cli.apart import RunJob, execute, execute_apart
 from loadgen.cli.flags import overrides
 from loadgen.cli.plans import until_precise
 from loadgen.config import models_file, plan_file
+from loadgen.exit_codes import INTERRUPTED, OK, worst
 from loadgen.plan import Plan
-from loadgen.run.subprocess import INTERRUPTED, WORSE
 from loadgen.types import UsageError
 
 
@@ -50,11 +50,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _in_turn(jobs: Sequence[RunJob]) -> int:
-    code = 0
+    code = OK
     for number, job in enumerate(jobs, 1):
         print(f"loadgen: model {number} of {len(jobs)}: {job.name}", file=sys.stderr, flush=True)
         ended = execute_apart(job)
-        code = max(code, ended, key=WORSE.index)
+        code = worst(code, ended)
         if ended == INTERRUPTED:
             break
     return code

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from loadgen.config.plan_check import nearest
+from loadgen.suggest import did_you_mean
 from loadgen.types import UsageError
 
 
@@ -29,7 +29,7 @@ class Parser(argparse.ArgumentParser):
             word = unknown[0].partition("=")[0]
             if word.startswith("-"):
                 flags = list(self._option_string_actions)
-                raise UsageError(f"unknown flag {word}{nearest(word, flags)} ({self.prog} --help lists all)")
+                raise UsageError(f"unknown flag {word}{did_you_mean(word, flags)} ({self.prog} --help lists all)")
             raise UsageError(f"unexpected argument {word!r} ({self.prog} --help)")
         return found, unknown
 

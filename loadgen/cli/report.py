@@ -9,6 +9,7 @@ from typing import Any
 
 from loadgen.cli.export import HELP, export, format_of
 from loadgen.cli.files import write_whole
+from loadgen.exit_codes import OK
 
 
 def add_parser(subparsers: Any) -> None:
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.format:
         export(args.dirs, format_of(args.format), args.out)
-        return 0
+        return OK
     if args.out:
         raise UsageError("--out says where --format writes: add --format NAME, as in --format markdown")
     if args.json and len(args.dirs) > 1:

@@ -5,16 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
 
 from loadgen.compare.gates import RegressionGate
+from loadgen.exit_codes import FAILED, INTERRUPTED, INVALID, OK
 from loadgen.outcomes.comparison import ComparisonRow, GateResult, LoadPair
 from loadgen.stats.rank_tests import missing_runs
-
-PASS: Final = 0
-REGRESSION: Final = 1
-UNKNOWN: Final = 3
-INTERRUPTED: Final = 130
 
 
 def decide(cells: Sequence[LoadPair], gates: Sequence[RegressionGate], alpha: float,
@@ -78,6 +73,6 @@ def exit_code(gates: Sequence[GateResult], doubted: bool, interrupted: bool) -> 
     if interrupted:
         return INTERRUPTED
     if doubted:
-        return UNKNOWN
+        return INVALID
     outcomes = {gate.outcome for gate in gates}
-    return REGRESSION if "regression" in outcomes else UNKNOWN if "unknown" in outcomes else PASS
+    return FAILED if "regression" in outcomes else INVALID if "unknown" in outcomes else OK

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from loadgen.exit_codes import INVALID
 from loadgen.outcomes.comparison import Interval, RunRef
 from loadgen.outcomes.report import Report
 from loadgen.stats.estimation import needed_n
@@ -36,7 +37,7 @@ class Measured:
         """
         verdict, failing = self.report.verdict, self.describe().failing
         if verdict.valid:
-            return ("the files are not whole",) if verdict.exit_code == 3 else ()
+            return ("the files are not whole",) if verdict.exit_code == INVALID else ()
         given_up = ("given up before its end",) if verdict.aborted else ()
         return (*given_up, *(name.replace("_", " ") for name in failing if name not in FORGIVEN))
 

@@ -13,8 +13,8 @@ from loadgen.backends.interface import ServiceBackend
 from loadgen.backends.local.interface import LocalBackend
 from loadgen.config import models_local, plan_file
 from loadgen.config.models_entry import SCORING, Entry, class_of, file_name
-from loadgen.config.plan_check import nearest
 from loadgen.plan import Plan
+from loadgen.suggest import did_you_mean
 from loadgen.types import UsageError
 
 ALL_AT_ONCE: Final = 0.1
@@ -148,7 +148,7 @@ class _Reader:
                 if value:
                     raise self._entry.wrong(key, REFUSED[key])
             elif key not in known:
-                raise UsageError(f"{self._entry.where}: unknown field {key!r}{nearest(key, known)}")
+                raise UsageError(f"{self._entry.where}: unknown field {key!r}{did_you_mean(key, known)}")
         kwargs = self._entry.fields.get("generation_kwargs") or {}
         if not isinstance(kwargs, Mapping):
             raise self._entry.wrong("generation_kwargs", "write dict(temperature=0.5, ...)")
@@ -192,7 +192,7 @@ class _Reader:
         for key in traffic:
             if key not in ("burstiness", *_SECTIONS):
                 raise UsageError(f"{self._entry.where}: unknown field 'traffic_cfg.{key}'"
-                                 f"{nearest(key, ('burstiness', *_SECTIONS))}")
+                                 f"{did_you_mean(key, ('burstiness', *_SECTIONS))}")
         if all(traffic.get(key) for key in _SECTIONS):
             raise self._entry.wrong("traffic_cfg.ramp_up_strategy", "a ramp in this file is not offered yet: leave it "
                                     "out and give --load-shape ramp:1..10/60s")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from loadgen.backends.local.interface import LocalBackend
 from loadgen.config.models_entry import SCORING, Entry, file_name
-from loadgen.config.plan_check import nearest
+from loadgen.suggest import did_you_mean
 from loadgen.types import UsageError
 
 KNOWN: Final = ("attr", "type", "abbr", "path", "max_out_len", "batch_size", "max_seq_len", "trust_remote_code")
@@ -68,7 +68,7 @@ def _check_fields(entry: Entry, own: tuple[str, ...]) -> None:
             if value:
                 raise entry.wrong(key, REFUSED[key])
         elif key not in known:
-            raise UsageError(f"{entry.where}: unknown field {key!r}{nearest(key, known)}")
+            raise UsageError(f"{entry.where}: unknown field {key!r}{did_you_mean(key, known)}")
     for key in ("generation_kwargs", "model_kwargs"):
         if not isinstance(entry.fields.get(key) or {}, Mapping):
             raise entry.wrong(key, "write dict(temperature=0.5, ...)")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator
 from math import isfinite
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from loadgen.arrivals.laws import LAWS
 from loadgen.config import local_check
 from loadgen.plan import Load, OutputOptions, Plan, Workload
 from loadgen.redact import KEY_VARIABLE, MASK
+from loadgen.suggest import did_you_mean
 from loadgen.types import SECOND, UsageError
 from loadgen.units import format_duration
 
@@ -38,12 +38,6 @@ def check(plan: Plan) -> None:
     wrong = [sentence for rule in _RULES for sentence in rule(plan)]
     if wrong:
         raise UsageError("\n".join(wrong))
-
-
-def nearest(word: str, words: Iterable[str]) -> str:
-    """Say which of `words` was probably meant, as "; did you mean X?", or "" if none is near."""
-    near = get_close_matches(word, list(words), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def check_url(url: str, bare: bool = False) -> str:
@@ -145,7 +139,7 @@ def _load_shape(load: Load) -> Iterator[str]:
 def _arrivals(plan: Plan) -> Iterator[str]:
     load = plan.load
     if load.arrivals not in LAWS:
-        yield (f"unknown arrivals {load.arrivals!r}{nearest(load.arrivals, list(LAWS))}"
+        yield (f"unknown arrivals {load.arrivals!r}{did_you_mean(load.arrivals, list(LAWS))}"
                f"; there are {', '.join(LAWS)}")
     bursty = [name for name, law in LAWS.items() if law.has_burstiness]
     if not isfinite(load.burstiness) or load.burstiness <= 0:

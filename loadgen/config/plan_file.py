@@ -10,9 +10,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final, get_type_hints
 
-from loadgen.config.plan_check import check, nearest
+from loadgen.config.plan_check import check
 from loadgen.plan import Duration, Plan
 from loadgen.redact import KEY_VARIABLE, MASK, is_secret, mask_header
+from loadgen.suggest import did_you_mean
 from loadgen.types import UsageError
 from loadgen.units import format_duration, parse_duration
 
@@ -160,7 +161,7 @@ def _home_of(key: str) -> str:
 
 
 def _hint(word: str, words: list[str], better: str) -> str:
-    return better or nearest(word, words) or f"; there are {', '.join(words)}"
+    return better or did_you_mean(word, words) or f"; there are {', '.join(words)}"
 
 
 def _read(path: str, kind: Any, value: Any) -> Any:

@@ -21,6 +21,7 @@ from loadgen.backends.errors import one_line
 from loadgen.backends.local.interface import LocalBackend, streams_by_form
 from loadgen.config import plan_file
 from loadgen.engine.process_stats import cpu_time, max_rss
+from loadgen.exit_codes import FAILED, USAGE
 from loadgen.local.control import HOME, Facts, Loaded, LoadModel, Refused, Tell, ToDesk, ToProcess
 from loadgen.protocols.link import MessageFrames, encode
 from loadgen.protocols.local.jobs import Jobs, LocalJob, answer_of, job_of
@@ -80,10 +81,10 @@ class Host:
         """Tell the desk why this ends, and return the exit code."""
         if isinstance(error, UsageError):
             self._say(Refused(str(error)))
-            return 2
+            return USAGE
         traceback.print_exception(error)
         self._say(Refused(f"{type(error).__name__}: {error}", bug=True))
-        return 1
+        return FAILED
 
     def _leave_with_desk(self) -> None:
         """End with the desk also while the model loads, or tries its first request: each may take for ever."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+from loadgen.exit_codes import INTERRUPTED, INVALID
 from loadgen.outcomes.comparison import Comparison, ComparisonRow, GateResult, Interval, LoadPair, Side
 from loadgen.reports.format import clean, count, duration, quantity, rate
 from loadgen.reports.text.table import interval
@@ -29,9 +30,9 @@ def headline(comparison: Comparison) -> Words:
     gates, code = comparison.gates, comparison.exit_code
     failed = [gate for gate in gates if gate.outcome == "regression"]
     undecided = [gate for gate in gates if gate.outcome == "unknown"]
-    if code == 130:
+    if code == INTERRUPTED:
         return Words("INTERRUPTED", "what was measured until then")
-    if code == 3 and comparison.warnings and not comparison.lax:
+    if code == INVALID and comparison.warnings and not comparison.lax:
         runs = sum(len(side.runs) for cell in comparison.cells for side in (cell.base, cell.new))
         return Words("INVALID", f"{len(comparison.warnings)} of {runs} runs must not be believed (--lax: a warning)")
     if failed:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from loadgen.capacity import FAILS, PASSES, Across, SearchResult, Sizing, Sweep, SweepCell
 from loadgen.capacity.model import Value
+from loadgen.exit_codes import FAILED, OK
 from loadgen.reports.format import clean, count, quantity, three_digits
 
 _UNITS = {"rate": "requests/s", "concurrency": "requests at a time"}
@@ -40,12 +41,12 @@ def headline(sweep: Sweep) -> tuple[str, str]:
 
 def _of_repetitions(sweep: Sweep) -> tuple[str, str]:
     gates = [one for one in sweep.across if one.slo]
-    if sweep.exit_code == 0:
+    if sweep.exit_code == OK:
         undecided = ", ".join(clean(one.slo) for one in gates if one.ok is None)
         met = f"met by each run's own number (--lax), not decided over all: {undecided}" if undecided else (
             "every SLO met over all runs")
         return "VALID", met if sweep.slo else "no SLO was given"
-    if sweep.exit_code == 1:
+    if sweep.exit_code == FAILED:
         return "SLO MISSED", "over all runs"
     return "UNDECIDED", "longer runs would tell" if any(one.missing for one in gates) else "more runs would tell"
 

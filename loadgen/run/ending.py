@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from loadgen.exit_codes import INVALID
 from loadgen.figures import Figures, Sketch, draw
 from loadgen.metrics import names
 from loadgen.outcomes.run_record import RunRecord
@@ -44,7 +45,7 @@ def end_run(writer: RunWriter, record: RunRecord, recorder: Recorder, end: RunEn
         warn(str(error))
     report = report_of(recorder, record, to_json(record), end.interrupted, end.server or {}, end.aborted)
     if end.full:
-        report = replace(report, verdict=replace(report.verdict, exit_code=3, interrupted=False))
+        report = replace(report, verdict=replace(report.verdict, exit_code=INVALID, interrupted=False))
     logs = LookIntervals(end.look, record, names(lambda one: one.logged)) if end.look else None
     sketch = Sketch(recorder, record.plan.target.stream, end.interrupted) if record.plan.out.page else None
     last = _LastReading(writer, end.look, logs, sketch)

@@ -17,16 +17,11 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from loadgen.exit_codes import INTERRUPTED, INVALID, USAGE
 from loadgen.types import UsageError
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
-
-USAGE: Final = 2
-INVALID: Final = 3
-INTERRUPTED: Final = 130
-WORSE: Final = (0, 1, INVALID, USAGE, INTERRUPTED)
-"""Exit codes, from the best to the worst."""
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _T = TypeVar("_T")

@@ -11,8 +11,8 @@ from typing import Any, Final
 from loadgen import slo
 from loadgen.capacity.model import Value
 from loadgen.config import plan_file
-from loadgen.config.plan_check import nearest
 from loadgen.plan import Plan
+from loadgen.suggest import did_you_mean
 from loadgen.sweep import hooks
 from loadgen.sweep.axes import MOST, combinations, parse_lengths, parse_numbers
 from loadgen.sweep.cells import has_length, least_sample, wanted
@@ -35,7 +35,7 @@ def spec_of(plan: Plan, given: Given, goal: str = "grid", settings: Mapping[str,
     Raise UsageError with everything that is wrong.
     """
     if goal not in ("grid", "repeat", *SEARCHES):
-        raise UsageError(f"unknown --find {goal!r}{nearest(goal, SEARCHES)}; there are {', '.join(SEARCHES)}")
+        raise UsageError(f"unknown --find {goal!r}{did_you_mean(goal, SEARCHES)}; there are {', '.join(SEARCHES)}")
     idle = list(without_effect(goal, settings or {}))
     if idle:
         raise UsageError("\n".join(idle))

@@ -14,12 +14,13 @@ from loadgen.capacity.model import FAILS, Value
 from loadgen.capacity.repetitions import across
 from loadgen.capacity.sizing import size
 from loadgen.capacity.trial import Seen
+from loadgen.exit_codes import INTERRUPTED, INVALID, USAGE
 from loadgen.plan import Plan
-from loadgen.run.subprocess import INTERRUPTED, USAGE, ProcessEnd, RunProcess, forward_signals
+from loadgen.run.subprocess import ProcessEnd, RunProcess, forward_signals
 from loadgen.sweep import cells, files, hooks
 from loadgen.sweep.execute import CellJob, execute
 from loadgen.sweep.spec import Spec
-from loadgen.sweep.verdict import INVALID, exit_code
+from loadgen.sweep.verdict import exit_code
 from loadgen.types import UsageError
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from loadgen.capacity.model import FAILS, UNJUDGED, SearchResult, Sweep
+from loadgen.exit_codes import FAILED, INVALID, OK
 from loadgen.slo import expand
-
-VALID, MISSED, INVALID = 0, 1, 3
 
 
 def exit_code(sweep: Sweep) -> int:
@@ -22,13 +21,13 @@ def exit_code(sweep: Sweep) -> int:
     outcomes = {cell.outcome for cell in sweep.cells}
     if UNJUDGED in outcomes or not outcomes:
         return INVALID
-    return MISSED if FAILS in outcomes else VALID
+    return FAILED if FAILS in outcomes else OK
 
 
 def _of_answer(answer: SearchResult) -> int:
     if answer.best is not None:
-        return VALID if answer.sure else INVALID
-    return MISSED if answer.missed else INVALID
+        return OK if answer.sure else INVALID
+    return FAILED if answer.missed else INVALID
 
 
 def _of_repetitions(sweep: Sweep) -> int:
@@ -37,16 +36,16 @@ def _of_repetitions(sweep: Sweep) -> int:
     ailing = [cell for cell in sweep.cells
               if cell.outcome == FAILS and not any(gate.ok is False for gate in cell.gates)]
     if ailing or any(one.ok is False for one in gates):
-        return MISSED
+        return FAILED
     spoilt = [cell for cell in sweep.cells if cell.outcome == UNJUDGED and _is_spoilt(cell.reason)]
     if spoilt or len(sweep.cells) < 2:
         return INVALID
     met = {one.slo for one in gates if one.ok} - {one.slo for one in gates if not one.ok}
     if all(slo.text in met for slo in expand(sweep.slo)):
-        return VALID
+        return OK
     if not sweep.plan.get("judgement", {}).get("lax"):
         return INVALID
-    return MISSED if any(cell.outcome == FAILS for cell in sweep.cells) else VALID
+    return FAILED if any(cell.outcome == FAILS for cell in sweep.cells) else OK
 
 
 def _is_spoilt(reason: str) -> bool:

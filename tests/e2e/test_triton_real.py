@@ -173,7 +173,7 @@ def test_what_the_model_answered_is_what_it_was_given(server: TritonServer, tmp_
     ("infer", ("--model", "llm"), "the model llm is decoupled, it answers with any number of responses"),
     ("generate", ("--model", "classifier"), "has no text_input and text_output for --endpoint generate"),
     ("grpc", ("--model", "classifier"), "write --shape image:3,N,N with numbers for N, or give --input-data FILE"),
-    ("grpc", ("--model", "llm", "--body", "strem=true"), "no input tensor 'strem' (did you mean stream?)"),
+    ("grpc", ("--model", "llm", "--body", "strem=true"), "no input tensor 'strem'; did you mean stream?"),
     ("grpc", ("--model", "llm", "--body", "max_tokens=many"), "max_tokens INT32[1] holds whole numbers, not 'many'"),
     ("grpc", ("--model", "llm", "--input-data", "random"), "leave out --input-data random"),
 ])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib.metadata
 import os
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from loadgen.backends.local import hf_loading as loading
 from loadgen.backends.local.interface import LocalBackend
 from loadgen.backends.local.vllm_requests import EngineRequests, sampling_options
 from loadgen.protocols.local.jobs import Jobs, LocalJob
+from loadgen.suggest import did_you_mean
 from loadgen.types import UsageError
 
 SETTINGS: Final = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
@@ -99,8 +99,7 @@ def _start(path: str, arguments: Mapping[str, Any]) -> Any:
     known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
     for name in arguments:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f": did you mean {near[0]}?" if near else ": leave it out"
+            hint = did_you_mean(name, known) or "; leave it out"
             raise UsageError(f"--engine {name}: vLLM {importlib.metadata.version('vllm')} has no such argument{hint}")
     try:
         engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -18,6 +17,7 @@ from loadgen.backends.triton.inputs import RANDOM, ZERO, Inputs, made_up, parse_
 from loadgen.backends.triton.tensors import LEAST, LENGTHS, SAMPLING, TensorModel, model_of
 from loadgen.plan import Plan
 from loadgen.protocols.http.address import Address
+from loadgen.suggest import did_you_mean
 from loadgen.types import Output, Request, UsageError
 from loadgen.workload import lengths
 
@@ -124,10 +124,8 @@ def _check_model(plane: Plane, name: str) -> None:
         entries = []
     loaded = loaded_of(plane)
     there = f"loaded: {', '.join(loaded) or 'none'}"
-    near = get_close_matches(name, loaded, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
     if not entries:
-        raise UsageError(f"the server has no model {name!r}{hint}; {there}")
+        raise UsageError(f"the server has no model {name!r}{did_you_mean(name, loaded)}; {there}")
     reasons = "; ".join(f"version {entry.get('version') or '?'} {entry.get('state') or 'UNAVAILABLE'}"
                         f"{': ' + entry['reason'] if entry.get('reason') else ''}" for entry in entries)
     raise UsageError(f"the model {name!r} is in the server's repository but not loaded ({reasons}): load it, or wait "

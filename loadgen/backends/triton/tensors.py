@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from loadgen.suggest import did_you_mean
 from loadgen.types import UsageError
 
 NUMPY: Final = {
@@ -58,9 +58,7 @@ class TensorModel:
         """Return an input by its name. Raises UsageError that names the nearest."""
         if name in self.inputs:
             return self.inputs[name]
-        near = difflib.get_close_matches(name, self.inputs, 1)
-        raise UsageError(f"the model {self.name} has no input tensor {name!r}"
-                         f"{f' (did you mean {near[0]}?)' if near else ''}; it has "
+        raise UsageError(f"the model {self.name} has no input tensor {name!r}{did_you_mean(name, self.inputs)}; it has "
                          f"{', '.join(map(str, self.inputs.values()))}")
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from loadgen.suggest import did_you_mean
 from loadgen.types import UsageError
 from loadgen.workload.datasets.form import PROMPTS, Form
 from loadgen.workload.datasets.gsm8k import GSM8K
@@ -60,10 +60,8 @@ def _path(name: str) -> Path:
     if path.is_dir():
         path = path / "test.jsonl"
     if not path.exists():
-        near = difflib.get_close_matches(name, NAMED, 1, 0.4)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise UsageError(f"there is no dataset {name!r}: {hint}There are {', '.join(NAMED)}, and your own JSONL files "
-                         "by their path")
+        raise UsageError(f"there is no dataset {name!r}{did_you_mean(name, NAMED, 0.4)}; there are {', '.join(NAMED)}, "
+                         "and your own JSONL files by their path")
     return path
 
 

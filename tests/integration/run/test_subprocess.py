@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.run.subprocess import INTERRUPTED, USAGE, ProcessEnd, RunProcess, forward_signals
+from loadgen.exit_codes import INTERRUPTED, USAGE
+from loadgen.run.subprocess import ProcessEnd, RunProcess, forward_signals
 from support import apart_targets as targets
 from support.runs import alive, children, wait_for
 

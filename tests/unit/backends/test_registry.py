@@ -111,7 +111,7 @@ def test_backends_are_found_by_name_and_file(tmp_path: Path) -> None:
         (f"{tmp_path}/none.py:X", "no backend file"),
         (str(file), "name the class"),
         ("vlm", "did you mean vllm"),
-        ("sglang-x", "Known: "),
+        ("sglang-x", "there are hf, "),
     ):
         with pytest.raises(UsageError, match=words):
             registry.find(name)

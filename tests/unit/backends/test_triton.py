@@ -90,7 +90,7 @@ def test_images_go_into_their_tensor() -> None:
 
 
 @pytest.mark.parametrize(("body", "words"), [
-    ({"strem": True}, r"no input tensor 'strem' \(did you mean stream\?\); it has text_input BYTES\[1\], stream"),
+    ({"strem": True}, r"no input tensor 'strem'; did you mean stream\?; it has text_input BYTES\[1\], stream"),
     ({"stream": "yes"}, r"the tensor stream BOOL\[1\] holds true and false, not 'yes'"),
     ({"text_input": None}, r"needs the tensor text_input BYTES\[1\]: write --body text_input=VALUE"),
     ({"text_input": ["a", "b"]}, r"the tensor text_input BYTES\[1\] of shape \[1\] needs 1 elements; 2 were given"),

@@ -161,7 +161,7 @@ GOOD = {"content": [1, 2, 3], "shape": [3, 1, 1]}
 
 @pytest.mark.parametrize(("entry", "words"), [
     ({"image": GOOD}, r"entry 0: the tensor label BYTES\[-1, 1\] is missing; there is image"),
-    ({"image": GOOD, "lable": ["a"], "label": "a"}, r"no input tensor 'lable' \(did you mean label\?\); it has image"),
+    ({"image": GOOD, "lable": ["a"], "label": "a"}, r"no input tensor 'lable'; did you mean label\?; it has image"),
     ({"image": [1] * 12, "label": "a"}, r"image FP32\[-1, 3, -1, -1\] is variable: write --shape image:3,N,N"),
     ({"image": {"content": [1, 2], "shape": [3, 1, 1]}, "label": "a"}, "needs 3 elements; 2 were given"),
     ({"image": {"content": ["a"] * 3, "shape": [3, 1, 1]}, "label": "a"}, "holds numbers, not 'a'"),
@@ -201,7 +201,7 @@ def test_a_shape_is_a_name_and_sizes(text: str) -> None:
 
 def test_a_shape_names_a_tensor() -> None:
     assert parse_shapes(["image:3,2,2"], IMAGES) == {"image": (3, 2, 2)}
-    with pytest.raises(UsageError, match=r"no input tensor 'imgae' \(did you mean image\?\)"):
+    with pytest.raises(UsageError, match=r"no input tensor 'imgae'; did you mean image\?"):
         parse_shapes(["imgae:3,2,2"], IMAGES)
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from loadgen.capacity.model import FAILS, PASSES, UNJUDGED
-from loadgen.capacity.trial import CLIENT, Trial
+from loadgen.capacity.trial import Trial
+from loadgen.checks.check import CLIENT
 
 AGREE: Final = 2
 AGREE_IN_DOUBT: Final = 3

@@ -18,7 +18,8 @@ from typing import Final
 from loadgen.capacity.bracket import TRIES
 from loadgen.capacity.model import UNJUDGED, SearchResult
 from loadgen.capacity.search import Finish, Range, middle, tidy
-from loadgen.capacity.trial import CLIENT, SETUP, SHORT, Probe, Seen, Trial
+from loadgen.capacity.trial import Probe, Seen, Trial
+from loadgen.checks.check import CLIENT, SETUP, SHORT
 
 FALLEN: Final = 0.9
 """Share of the best goodput below which the peak has been passed."""

@@ -23,7 +23,8 @@ from typing import Final
 
 from loadgen.capacity.bracket import TRIES, Bracket, Tried, bracket_of
 from loadgen.capacity.model import FAILS, PASSES, UNJUDGED, SearchResult
-from loadgen.capacity.trial import SETUP, SHORT, Probe, Trial
+from loadgen.capacity.trial import Probe, Trial
+from loadgen.checks.check import SETUP, SHORT
 
 CONFIDENCE: Final = 0.95
 CONFIRM: Final = 2

@@ -9,30 +9,17 @@ from functools import partial
 from typing import Final
 
 from loadgen.capacity.model import FAILS, PASSES, UNJUDGED
+from loadgen.checks.check import CLIENT, SERVER, SETUP, SHORT
 from loadgen.checks.rows import MOST_ERRORS
+from loadgen.checks.table import find, known
 from loadgen.exit_codes import FAILED
-from loadgen.outcomes.report import Check, Report
+from loadgen.outcomes.report import CheckResult, Report
 from loadgen.types import SECOND
-
-CLIENT: Final = "client"
-SHORT: Final = "short"
-SETUP: Final = "setup"
-"""Why a run can't be judged: the client was too slow, the run too short, or what was asked is not what was measured."""
 
 ACHIEVED: Final = 0.99
 """Share of the offered rate that must be completed."""
 IDLE: Final = 1.0
 """Requests in flight, on average, up to which some have the server for themselves."""
-
-_SERVER: Final = "server"
-CAUSES: Final = {
-    **dict.fromkeys(("interrupted", "sender_lost", "model_lost", "lag", "receive_lag", "coalesced", "loop_stall",
-                     "held", "clock"), CLIENT),
-    **dict.fromkeys(("errors", "censored"), _SERVER),
-    **dict.fromkeys(("schedule", "token_counts", "output_length", "overflow"), SETUP),
-    **dict.fromkeys(("steady_state", "little", "duration", "sample_size", "precision"), SHORT)}
-"""Whose doing it is that a row of the verdict fails, and in which order they are told; a row that is not here is taken
-for the set-up's."""
 
 _LONGER: Final = (2, 8)
 
@@ -103,13 +90,14 @@ def judge(report: Report) -> Seen:
     return seen(PASSES)
 
 
-def _first(failing: dict[str, Check], cause: str) -> Check | None:
+def _first(failing: dict[str, CheckResult], cause: str) -> CheckResult | None:
     """Return the failing row of a cause that is told first."""
-    ordered = [*(name for name in CAUSES if name in failing), *(name for name in failing if name not in CAUSES)]
-    return next((failing[name] for name in ordered if CAUSES.get(name, SETUP) == cause), None)
+    foreign = [name for name in failing if find(name) is None]  # taken for the set-up's
+    names = [check.name for check in known() if check.cause == cause] + (foreign if cause == SETUP else [])
+    return next((failing[name] for name in names if name in failing), None)
 
 
-def _unfit(report: Report, failing: dict[str, Check]) -> Check | None:
+def _unfit(report: Report, failing: dict[str, CheckResult]) -> CheckResult | None:
     """Return the row that prompts fail which don't fit the model: they would at every load."""
     unfit = report.requests.get("failures", {}).get("too_long", 0)
     if unfit <= MOST_ERRORS * report.requests.get("offered", 0):
@@ -117,7 +105,7 @@ def _unfit(report: Report, failing: dict[str, Check]) -> Check | None:
     return failing.get("schedule") or failing.get("errors")
 
 
-def _grows(drift: Check | None) -> bool:
+def _grows(drift: CheckResult | None) -> bool:
     return drift is not None and not isinstance(drift.seen, str) and drift.seen > 0
 
 
@@ -126,15 +114,15 @@ def is_stable(report: Report) -> bool:
     return all(check.ok or check.warning for check in report.verdict.checks if check.name == "steady_state")
 
 
-def _failures(report: Report, failing: dict[str, Check]) -> Iterator[str]:
+def _failures(report: Report, failing: dict[str, CheckResult]) -> Iterator[str]:
     """Yield what speaks against the server, the most telling first."""
     missed = [gate.slo for gate in report.verdict.gates if gate.ok is False]
     drift = failing.get("steady_state")
     if missed:
         yield f"{' and '.join(missed)} missed" + (", UNSTABLE" if _grows(drift) else "")
-    for name, cause in CAUSES.items():
-        if cause == _SERVER and name in failing:
-            yield _said(failing[name])
+    for check in known():
+        if check.cause == SERVER and check.name in failing:
+            yield _said(failing[check.name])
     if drift is not None and _grows(drift) and "duration" not in failing:
         yield f"UNSTABLE: {_said(drift)}"
     share, allowed = _achieved(report)
@@ -161,7 +149,7 @@ def _in_flight(report: Report) -> float:
     return float(report.rates.get("offered", 0.0)) * (e2e.mean or 0.0) / SECOND if e2e else 0.0
 
 
-def _hopeless(report: Report, failing: dict[str, Check]) -> bool:
+def _hopeless(report: Report, failing: dict[str, CheckResult]) -> bool:
     """Say whether the fastest request missed a limit though the server was nearly idle: no load makes it faster.
 
     Where the server is busy even the fastest has waited in a queue, or shared its steps with others.
@@ -178,7 +166,7 @@ def _hopeless(report: Report, failing: dict[str, Check]) -> bool:
     return False
 
 
-def _longer(report: Report, failing: dict[str, Check]) -> int:
+def _longer(report: Report, failing: dict[str, CheckResult]) -> int:
     """Return how many times as long a run should be: what its gates and requests need, between 2 and 8 times.
 
     Where an interval is there and holds the limit, the load is close to the edge: twice, and else it lies inside the
@@ -194,5 +182,5 @@ def _longer(report: Report, failing: dict[str, Check]) -> int:
     return min(most, max(least, math.ceil(needed)))
 
 
-def _said(check: Check) -> str:
+def _said(check: CheckResult) -> str:
     return f"{check.name}: {check.remedy}" if check.remedy else check.name

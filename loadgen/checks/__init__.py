@@ -2,6 +2,6 @@
 
 from loadgen.checks.early_stop import certain
 from loadgen.checks.inputs import Evidence, evidence, span, uses_kernel_stamps
-from loadgen.checks.verdict import CHECKS, judge, warnings
+from loadgen.checks.verdict import judge, warnings
 
-__all__ = ["CHECKS", "Evidence", "certain", "evidence", "judge", "span", "uses_kernel_stamps", "warnings"]
+__all__ = ["Evidence", "certain", "evidence", "judge", "span", "uses_kernel_stamps", "warnings"]

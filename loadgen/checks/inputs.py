@@ -64,6 +64,7 @@ class Evidence:
     lax: bool = False
     interrupted: bool = False
     aborted: str = ""
+    recorder: Recorder | None = None  # for what has no number here yet
 
 
 def span(recorder: Recorder, interrupted: bool = False) -> tuple[int, int]:
@@ -104,7 +105,7 @@ def evidence(recorder: Recorder, record: RunRecord, interrupted: bool = False, w
         length=end - begin, steady=steadiness(recorder, begin, steady_end) if whole else Steady(),
         gates=decide_all(recorder, begin, end, stream) if whole else (),
         precision=judgement.precision, lax=judgement.lax,
-        forcible=record.resolved.length != "not forcible", interrupted=interrupted, aborted=aborted,
+        forcible=record.resolved.length != "not forcible", interrupted=interrupted, aborted=aborted, recorder=recorder,
         **_counts(recorder), **_client(recorder), **_latencies(recorder, stream))
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from loadgen.checks.check import Judged
 from loadgen.checks.gates import MOST, Decision
 from loadgen.checks.inputs import Evidence
 from loadgen.checks.steady import Steady
-from loadgen.outcomes.report import Check
 from loadgen.types import SECOND
 from loadgen.units import format_duration
 
@@ -17,61 +17,59 @@ TIMES_MEAN: Final = 10
 
 
 
-def sample_size(evidence: Evidence) -> Check:
+def sample_size(evidence: Evidence) -> Judged:
     """Every gated statistic has an interval on the side that decides it."""
     lacking = [one for one in evidence.gates if one.gate.ok is None and not one.has_interval]
     if not lacking:
-        return Check("sample_size", True, "enough", "every gate has an interval", "", warning=False)
+        return Judged(True, "enough", "every gate has an interval", "", warning=False)
     worst = max(lacking, key=lambda one: one.gate.needed)
     if worst.interval is None:
-        return Check("sample_size", False, f"no {worst.slo.metric}", "a value", "", _absent(evidence, worst),
+        return Judged(False, f"no {worst.slo.metric}", "a value", "", _absent(evidence, worst),
                      evidence.lax)
-    return Check("sample_size", False, evidence.offered, worst.gate.needed, "count",
+    return Judged(False, evidence.offered, worst.gate.needed, "count",
                  f"{worst.slo.text} needs {worst.gate.needed:,} requests: {_longer(evidence, worst.gate.needed)}",
                  evidence.lax)
 
 
-def precision(evidence: Evidence) -> Check:
+def precision(evidence: Evidence) -> Judged:
     """Every gate is decided by its interval; one that isn't needs a narrower interval."""
     open_ = [one for one in evidence.gates if one.gate.ok is None and one.has_interval]
     if not open_:
-        return Check("precision", True, "decided" if evidence.gates else "no --slo", evidence.precision, "share")
+        return Judged(True, "decided" if evidence.gates else "no --slo", evidence.precision, "share")
     worst = max(open_, key=lambda one: one.gate.needed)
     remedy = f"the interval of {worst.slo.text} holds the limit: {_decide(evidence, worst)}"
     if worst.half_width <= evidence.precision or math.isinf(worst.half_width):
-        return Check("precision", False, "undecided", "decided", "", remedy, evidence.lax)
-    return Check("precision", False, worst.half_width, evidence.precision, "share", remedy, evidence.lax)
+        return Judged(False, "undecided", "decided", "", remedy, evidence.lax)
+    return Judged(False, worst.half_width, evidence.precision, "share", remedy, evidence.lax)
 
 
-def duration(evidence: Evidence) -> Check:
+def duration(evidence: Evidence) -> Judged:
     """The window holds ten mean end-to-end times."""
     limit = math.ceil(TIMES_MEAN * (evidence.mean_time or 0))
-    return Check("duration", evidence.length >= limit, evidence.length, limit, "ns",
+    return Judged(evidence.length >= limit, evidence.length, limit, "ns",
                  f"the window is short against a request: --duration {_seconds(limit)}", evidence.lax)
 
 
-def steady_state(evidence: Evidence) -> Check:
+def steady_state(evidence: Evidence) -> Judged:
     """Nothing drifts: as much ends as arrives, the number in flight and e2e stay. Else percentiles mean nothing."""
     if evidence.changing:
-        return Check("steady_state", True, "the load changes as planned", "", "")
+        return Judged(True, "the load changes as planned", "", "")
     steady = evidence.steady
     name, seen, limit, unit = _worst(steady)
     if steady.ok:
-        return Check("steady_state", True, seen, limit, unit)
+        return Judged(True, seen, limit, unit)
     short = evidence.length < 4 * steady.settling
-    return Check("steady_state", False, seen, limit, unit, _why(evidence, name, seen, short), evidence.lax and short)
+    return Judged(False, seen, limit, unit, _why(evidence, name, seen, short), evidence.lax and short)
 
 
-def little(evidence: Evidence) -> Check:
+def little(evidence: Evidence) -> Judged:
     """Little's law holds over the window: mean in flight = rate x mean time in flight, within 5 %."""
     part = evidence.steady.little
     if evidence.changing:
-        return Check("little", True, "the load changes as planned", 0.05, "share")
+        return Judged(True, "the load changes as planned", 0.05, "share")
     if part is None:
-        return Check("little", True, "window too short to say", 0.05, "share")
-    return Check("little", part.ok, part.seen, part.allowed, "share",
-                 "the number in flight doesn't fit rate x time, so the window is not stationary: a longer --warmup or "
-                 "--duration")
+        return Judged(True, "window too short to say", 0.05, "share")
+    return Judged(part.ok, part.seen, part.allowed, "share")
 
 
 def _worst(steady: Steady) -> tuple[str, float | str, float | str, str]:

@@ -1,37 +1,24 @@
-"""The table of checks, and the verdict and exit code that follow from it."""
+"""The verdict and the exit code that follow from the checks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Sequence
 
-from loadgen.checks import rows, sample
 from loadgen.checks.gates import Decision
 from loadgen.checks.inputs import Evidence, evidence
+from loadgen.checks.table import known
 from loadgen.exit_codes import FAILED, INTERRUPTED, INVALID, OK
-from loadgen.outcomes.report import Check, Verdict
+from loadgen.outcomes.report import Verdict
 from loadgen.outcomes.run_record import RunRecord
 from loadgen.recorder import Recorder
-
-CHECKS: Final[tuple[Callable[[Evidence], Check], ...]] = (
-    rows.interrupted, rows.sender_lost, rows.model_lost, rows.schedule, rows.lag, rows.receive, rows.loop_stall,
-    rows.held, rows.clock, rows.errors, rows.censored, sample.steady_state, sample.little, rows.token_counts,
-    rows.output_length, rows.overflow, sample.duration, sample.sample_size, sample.precision)
-"""Every row, the most damning first."""
-
-_SOUND: Final = ("sender_lost", "model_lost", "lag", "receive_lag", "coalesced", "loop_stall", "held", "clock",
-                 "overflow")
-"""Rows about the client, which a run that was given up must hold for the failure to be the server's."""
-
-_LIVE: Final = (rows.sender_lost, rows.model_lost, rows.lag, rows.receive, rows.loop_stall, rows.held, rows.clock,
-                rows.errors, rows.token_counts, rows.overflow)
 
 
 def judge(seen: Evidence, notes: Sequence[str] = ()) -> Verdict:
     """Apply every check and every gate. A row that holds carries no remedy."""
-    checks = tuple(_quiet(check(seen)) for check in CHECKS)
+    judged = [(check, result) for check in known() if (result := check.result(seen)) is not None]
+    checks = tuple(result for _, result in judged)
     valid = all(check.ok or check.warning for check in checks) and not seen.aborted
-    sound = all(check.ok or check.name not in _SOUND for check in checks)
+    sound = all(result.ok or not check.blames_client for check, result in judged)
     return Verdict(valid, exit_code(seen, valid, sound), checks, tuple(one.gate for one in seen.gates), tuple(notes),
                    seen.interrupted, seen.aborted)
 
@@ -54,12 +41,9 @@ def exit_code(seen: Evidence, valid: bool, sound: bool = True) -> int:
 def warnings(recorder: Recorder, record: RunRecord) -> tuple[str, ...]:
     """Return the names of the checks that fail so far, for the live view: those that don't wait for the end."""
     seen = evidence(recorder, record, whole=False)
-    return tuple(row.name for row in (check(seen) for check in _LIVE) if not row.ok)
+    results = (check.result(seen) for check in known() if check.live)
+    return tuple(result.name for result in results if result is not None and not result.ok)
 
 
 def _met(one: Decision) -> bool:
     return one.likely if one.gate.ok is None else one.gate.ok
-
-
-def _quiet(check: Check) -> Check:
-    return Check(check.name, True, check.seen, check.limit, check.unit) if check.ok else check

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from loadgen.checks.table import find
 from loadgen.exit_codes import INVALID
 from loadgen.outcomes.comparison import Interval, RunRef
 from loadgen.outcomes.report import Report
 from loadgen.stats.estimation import needed_n
 
 CONFIDENCE: Final = 0.95
-FORGIVEN: Final = frozenset({"sample_size", "precision"})
-"""Checks that ask whether one run alone decides an SLO. Where the sample is a run, they are no reason to doubt it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -31,7 +29,9 @@ class Measured:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """What makes the run INVALID as one of a sample: the checks that failed but those of FORGIVEN.
+        """What makes the run INVALID as one of a sample: the checks that failed.
+
+        Not those which ask whether one run alone decides an objective: here the sample is a run.
 
         One that was given up was not offered the load of the others, whatever its checks say.
         """
@@ -39,7 +39,7 @@ class Measured:
         if verdict.valid:
             return ("the files are not whole",) if verdict.exit_code == INVALID else ()
         given_up = ("given up before its end",) if verdict.aborted else ()
-        return (*given_up, *(name.replace("_", " ") for name in failing if name not in FORGIVEN))
+        return (*given_up, *(name.replace("_", " ") for name in failing if not _of_one_run(name)))
 
     def estimate(self, metric: str, statistic: str) -> Interval:
         """Return the run's own value and interval; a bound where it has too few requests, None where it has none."""
@@ -67,3 +67,8 @@ class Measured:
         if summary.count < needed:
             return f"{statistic} needs {needed:,} values; {self.dir} has {summary.count:,}"
         return f"requests of {self.dir} were still running at its end: its {statistic} is a bound"
+
+
+def _of_one_run(name: str) -> bool:
+    check = find(name)
+    return check is not None and check.of_one_run

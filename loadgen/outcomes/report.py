@@ -14,7 +14,7 @@ PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9":
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class CheckResult:
     """One row of the verdict. `seen` and `limit` are numbers in the check's unit or short texts."""
 
     name: str
@@ -42,7 +42,7 @@ class SloResult:
 class Verdict:
     valid: bool
     exit_code: int
-    checks: tuple[Check, ...]
+    checks: tuple[CheckResult, ...]
     gates: tuple[SloResult, ...] = ()
     notes: tuple[str, ...] = ()
     interrupted: bool = False
@@ -107,7 +107,7 @@ class Report:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Report:
-        verdict = {**data["verdict"], "checks": tuple(Check(**check) for check in data["verdict"]["checks"]),
+        verdict = {**data["verdict"], "checks": tuple(CheckResult(**check) for check in data["verdict"]["checks"]),
                    "gates": tuple(SloResult(**gate) for gate in data["verdict"]["gates"]),
                    "notes": tuple(data["verdict"]["notes"])}
         metrics = {name: MetricSummary.from_json(metric) for name, metric in data["metrics"].items()}

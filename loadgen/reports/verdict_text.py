@@ -8,12 +8,11 @@ from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
-from loadgen.outcomes.report import Check, Report, SloResult
+from loadgen.checks.table import known
+from loadgen.outcomes.report import CheckResult, Report, SloResult
 from loadgen.reports.format import clean, count, quantity
 from loadgen.reports.text.layout import cut, flow, row
 
-SMOKE: Final = ("sample_size", "precision", "duration")
-"""Checks that every short run fails: a line each, after the others."""
 _MOST: Final = 10**9
 """A needed number of requests that means that no number will do."""
 _SIGN: Final = re.compile(r"\s*(<=|>=|<|>)\s*")
@@ -30,7 +29,7 @@ def headline(report: Report) -> tuple[str, str]:
     if verdict.aborted:
         return "GIVEN UP", f"{clean(verdict.aborted)} (numbers until then)"
     if not verdict.valid:
-        if failing and failing <= set(SMOKE):
+        if failing and failing <= _smoke():
             return "INVALID", "too small a run to judge by (--lax: a warning)"
         return "INVALID", "do not believe these numbers"
     if missed:
@@ -38,6 +37,11 @@ def headline(report: Report) -> tuple[str, str]:
     if undecided:
         return "VALID", f"{undecided} of {len(verdict.gates)} SLOs undecided"
     return "VALID", "every SLO met" if verdict.gates else "no SLO was given"
+
+
+def _smoke() -> set[str]:
+    """Return the checks that every short run fails: a line each, after the others."""
+    return {check.name for check in known() if check.question == "numbers" and check.cause == "short"}
 
 
 class Reason(NamedTuple):
@@ -53,7 +57,8 @@ def failing(report: Report) -> list[Reason]:
     """Return the rows that make the run INVALID; those that every short run fails come last."""
     rows = [check for check in report.verdict.checks
             if not check.ok and not check.warning and check.name != "interrupted"]  # the headline says that
-    rows.sort(key=lambda check: check.name in SMOKE)
+    small = _smoke()
+    rows.sort(key=lambda check: check.name in small)
     return [Reason(check.name, clean(check.name).replace("_", " "), seen(check), clean(check.remedy))
             for check in rows]
 
@@ -66,7 +71,7 @@ def reasons(report: Report, width: int) -> Iterator[str]:
     first, second = max(len(row.name) for row in rows), min(34, max(cell_len(row.seen) for row in rows))
     for check, name, what, remedy in rows:
         start = f"      {name:<{first}}   {what + ' ' * (second - cell_len(what))}   "
-        if check in SMOKE:
+        if check in _smoke():
             yield cut(start + remedy, width)
         else:
             indent = " " * (9 + first + 3)
@@ -78,7 +83,7 @@ def reasons(report: Report, width: int) -> Iterator[str]:
                 yield from flow(remedy.split(" "), width, indent, indent, " ")
 
 
-def seen(check: Check) -> str:
+def seen(check: CheckResult) -> str:
     """Write what a check saw, and its limit."""
     limit = quantity(check.limit, check.unit)
     return quantity(check.seen, check.unit) + (f", limit {limit}" if limit not in ("", "-") else "")

@@ -8,7 +8,8 @@ from typing import Final
 
 from loadgen.capacity import PASSES, SearchResult, goodput_search, search
 from loadgen.capacity.model import Value
-from loadgen.capacity.trial import SETUP, SHORT, Probe, Seen, Trial
+from loadgen.capacity.trial import Probe, Seen, Trial
+from loadgen.checks.check import SETUP, SHORT
 from loadgen.plan import Plan
 from loadgen.reports.format import duration
 from loadgen.sweep.axes import combinations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from loadgen.capacity.model import FAILS, UNJUDGED, SearchResult, Sweep
+from loadgen.checks.table import find
 from loadgen.exit_codes import FAILED, INVALID, OK
 from loadgen.slo import expand
 
@@ -50,4 +51,5 @@ def _of_repetitions(sweep: Sweep) -> int:
 
 def _is_spoilt(reason: str) -> bool:
     """Say whether a run says nothing; one with too few requests to decide alone still counts among others."""
-    return reason.partition(":")[0] not in ("sample_size", "precision")
+    check = find(reason.partition(":")[0])
+    return check is None or not check.of_one_run

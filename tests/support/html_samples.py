@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from loadgen.figures import Figures, draw
-from loadgen.outcomes.report import Check, Report, SloResult
+from loadgen.outcomes.report import CheckResult, Report, SloResult
 from loadgen.recorder.batch import Batch
 from loadgen.types import RequestRow
 from support import report_samples as samples
@@ -89,4 +89,4 @@ def evil_report(text: str) -> Report:
                                          "url": [text]}, text: {text: text}},
         provenance={"model": text, text: text}, server={"error": text}, client={"stamps": text, "senders": 1},
         verdict=replace(samples.invalid.verdict, notes=(text,), gates=(SloResult(text, True, 1, 2),),
-                        checks=(Check(text, False, text, text, "", text),)))
+                        checks=(CheckResult(text, False, text, text, "", text),)))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loadgen.outcomes.report import Check, MetricSummary, Report, SloResult, Verdict
+from loadgen.outcomes.report import CheckResult, MetricSummary, Report, SloResult, Verdict
 from loadgen.recorder.batch import Batch
 from loadgen.summary.run_data import RequestColumns, RunData
 from loadgen.types import RequestRow
@@ -39,10 +39,11 @@ METRICS = {
     "lag": metric(600, 0.06, 0.09, 0.1, 0.12, 0.31),
     "receive_lag": metric(76_544, 0.05, 0.1, 0.2, 0.4, 1.1, tail=0.8),
 }
-PASSING = (Check("lag", True, 120_000, 1_840_000, "ns"), Check("errors", True, 0.0033, 0.005, "share"),
-           Check("loop_stall", True, 1_200_000, 50_000_000, "ns"))
-SAMPLE = Check("sample_size", False, 20, 368, "count", "p99 of ttft needs 368 requests for an interval: run for 37s")
-SHORT = Check("duration", False, 2_000_000_000, 27_400_000_000, "ns",
+PASSING = (CheckResult("lag", True, 120_000, 1_840_000, "ns"), CheckResult("errors", True, 0.0033, 0.005, "share"),
+           CheckResult("loop_stall", True, 1_200_000, 50_000_000, "ns"))
+SAMPLE = CheckResult("sample_size", False, 20, 368, "count",
+                     "p99 of ttft needs 368 requests for an interval: run for 37s")
+SHORT = CheckResult("duration", False, 2_000_000_000, 27_400_000_000, "ns",
               "the window is shorter than 10 answers take: --duration 28s")
 GATE = SloResult("ttft.p99<500ms", True, 341e6, 377e6)
 
@@ -64,7 +65,7 @@ valid = Report(
 )
 
 
-def judged(report: Report, *failing: Check, exit_code: int = 3, **verdict: Any) -> Report:
+def judged(report: Report, *failing: CheckResult, exit_code: int = 3, **verdict: Any) -> Report:
     """Give a report a verdict in which these rows fail."""
     checks = (*report.verdict.checks, *failing)
     valid_still = all(check.ok or check.warning for check in checks)
@@ -80,9 +81,9 @@ def with_plan(report: Report, **tables: Mapping[str, Any]) -> Report:
 
 invalid = judged(
     valid,
-    Check("coalesced", False, 0.041, 0.01, "share",
+    CheckResult("coalesced", False, 0.041, 0.01, "share",
           "the client read tokens late: fewer streams per sender (--senders 4), or a quieter machine"),
-    Check("lag", False, 6_300_000, 1_800_000, "ns", "requests were sent late: --senders 4, or a quieter machine"))
+    CheckResult("lag", False, 6_300_000, 1_800_000, "ns", "requests were sent late: --senders 4, or a quieter machine"))
 smoke = judged(replace(valid, requests={"offered": 20, "sent": 20, "succeeded": 20, "failed": 0, "censored": 0,
                                         "failures": {}}), SAMPLE, SHORT,
                gates=(replace(GATE, ok=None, upper=None, needed=368),))
@@ -92,7 +93,7 @@ lax = replace(lax, verdict=replace(lax.verdict, valid=True, checks=(*PASSING, re
 missed = judged(valid, exit_code=1, gates=(
     replace(GATE, slo="ttft.p99<300ms", ok=False), SloResult("errors<0.1%", None, 0.0033, None, "share", 3688),
     SloResult("goodput>9.5", True, 9.83, 9.61, "per_second")))
-unstable = judged(valid, Check("steady_state", False, "in flight grew from 12 to 240", "no growth", "",
+unstable = judged(valid, CheckResult("steady_state", False, "in flight grew from 12 to 240", "no growth", "",
                                "the server can't keep up: lower --rate, or look for the knee with a sweep"))
 given_up = judged(valid, exit_code=1,
                   aborted="ttft.p99<300ms is certain to be missed: 18 of 1,000 requests were slower")
@@ -104,7 +105,7 @@ all_failed = judged(
                       "failures": {"connect": 590, "timeout": 10},
                       "types": {"connect": {"ConnectionRefusedError": 590}},
                       "examples": {"connect": "connection refused by 127.0.0.1:8000", "timeout": "connect: 10 s"}}),
-    Check("errors", False, 1.0, 0.001, "share", "look at the failures below; is the server up? --wait-ready 5m"),
+    CheckResult("errors", False, 1.0, 0.001, "share", "look at the failures below; is the server up? --wait-ready 5m"),
     gates=(SloResult("ttft.p99<500ms", None, None, None),))
 closed = with_plan(replace(valid, metrics={k: v for k, v in METRICS.items() if k != "lag"}),
                    load={"rate": 0.0, "concurrency": 16})

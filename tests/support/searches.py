@@ -10,7 +10,8 @@ import numpy as np
 
 from loadgen.capacity import FAILS, PASSES, UNJUDGED, SearchResult
 from loadgen.capacity.search import Finish, Range, answer, next_step
-from loadgen.capacity.trial import CLIENT, SHORT, Probe, Seen, Trial
+from loadgen.capacity.trial import Probe, Seen, Trial
+from loadgen.checks.check import CLIENT, SHORT
 
 WITHIN = Range(1.0, 1 / 64, 4096.0, 0.05)
 Server = Callable[[Probe], Seen]

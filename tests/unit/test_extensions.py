@@ -12,22 +12,29 @@ from loadgen import metrics
 from loadgen.arrivals.laws import LAWS, Law
 from loadgen.arrivals.shapes import SHAPES, ShapeForm
 from loadgen.backends import registry
+from loadgen.capacity import FAILS
+from loadgen.checks import table
+from loadgen.checks.check import SERVER, Check, Judged
 from loadgen.cli.main import main
 from loadgen.config.plan_check import check
 from loadgen.metrics import Metric
 from loadgen.plan import Duration, Load, Plan, Target, Workload
 from loadgen.preflight.server import PlanServer
+from loadgen.reports.export import prometheus
 from loadgen.reports.html.sweep import sweep_page
 from loadgen.reports.text import sweep_text
+from loadgen.run.metrics_server import snapshot
+from loadgen.run.progress import Pace, describe
 from loadgen.run.setup import make_schedule
 from loadgen.run_files.read_back import read_back
 from loadgen.slo import parse
 from loadgen.sweep.cells import SweepCell, Wanted, cell_of
-from loadgen.types import ABSENT, SECOND, Request, UsageError
+from loadgen.types import ABSENT, SECOND, Request, UsageError, Window
 from loadgen.workload.datasets import FORMS
 from loadgen.workload.datasets.form import Form
 from loadgen.workload.jsonl import Listed
 from loadgen.workload.source import make as make_source
+from support.made_runs import record_of, recorded, run_of
 from support.replay import answer
 from support.run_dirs import PLAN, write_side
 from support.sweep_samples import grid
@@ -190,3 +197,25 @@ def test_a_metric_of_its_own_is_a_column_of_a_sweep(sides: tuple[Path, Path]) ->
 
 def _both(cell: SweepCell) -> tuple[SweepCell, ...]:
     return cell, replace(cell, number=2, coordinates={"rate": 2.0})
+
+
+# A check: no request is sent to a busy port.
+
+def test_a_check_of_its_own_is_judged_shown_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                        capsys: pytest.CaptureFixture[str]) -> None:
+    quick = Check("quick", "server", lambda seen: Judged(seen.recorder is not None and seen.recorder.last_end < SECOND,
+                                                         7, 3, "count"),
+                  live=True, remedy="a faster server", cause=SERVER)
+    monkeypatch.setattr(table, "CHECKS", (*table.CHECKS, quick))
+    base, new = write_side(tmp_path / "base", 4), write_side(tmp_path / "new", 4, 10)
+    assert said(capsys, "report", base / "run-0").count("quick") == 1
+    assert "a faster server" in (base / "run-0" / "report.html").read_text()
+    assert "INVALID: quick" in said(capsys, "compare", base, new)
+    report = read_back(base / "run-0").report
+    cell, seen = cell_of(Wanted(1, {"rate": 1.0}, "one", PLAN), report)
+    assert (cell.outcome, seen.reason) == (FAILS, "quick: a faster server")
+    recorder = recorded(run_of(60, 6 * int(SECOND)), Window(2 * int(SECOND), 6 * int(SECOND), 360))
+    progress = describe(recorder, record_of(), 9 * SECOND, (1, 1, 0, 1), Pace(), False)
+    assert "quick" in progress.warnings
+    page = prometheus.expose(snapshot(recorder, record_of(), progress))
+    assert f"loadgen_failing_checks {len(progress.warnings)}" in page

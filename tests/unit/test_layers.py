@@ -23,7 +23,8 @@ BANNED = {
     "backends": {"clock", "time", "socket"},
 }
 """What no file of a unit imports: senders stay light, a service backend sees no clock and no socket."""
-DATA_OF_REPORTS = {"outcomes", "exit_codes", "metrics", "figures", "capacity", "summary.run_data", "types", "units",
+DATA_OF_REPORTS = {"outcomes", "exit_codes", "metrics", "checks.table", "figures", "capacity", "summary.run_data",
+                   "types", "units",
                    "stats"}
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from loadgen.outcomes.report import Check, Report, SloResult
+from loadgen.outcomes.report import CheckResult, Report, SloResult
 from loadgen.reports import summary_items
 from loadgen.reports.format import clean, count, quantity
 from loadgen.reports.text.table import COLUMNS, rows
@@ -71,7 +71,7 @@ def _failing(report: Report) -> Iterator[str]:
             yield _check(check)
 
 
-def _check(check: Check) -> str:
+def _check(check: CheckResult) -> str:
     kind = "warning" if check.warning else "check"
     seen, limit = quantity(check.seen, check.unit), quantity(check.limit, check.unit)
     limited = f", limit {escape(limit)}" if limit not in ("", "-") else ""

@@ -11,7 +11,8 @@ from loadgen.capacity import FAILS, PASSES, UNJUDGED, SearchResult
 from loadgen.capacity.goodput_search import answer, goodputs, next_step
 from loadgen.capacity.search import Finish, Range
 from loadgen.capacity.sizing import size
-from loadgen.capacity.trial import CLIENT, Probe, Seen, Trial
+from loadgen.capacity.trial import Probe, Seen, Trial
+from loadgen.checks.check import CLIENT
 from support.searches import Server
 from support.sweep_samples import ANSWER, CELLS, cell
 

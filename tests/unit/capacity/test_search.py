@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from loadgen.capacity import FAILS, PASSES, UNJUDGED
 from loadgen.capacity.search import LONGEST, Finish, Range, answer, next_step
-from loadgen.capacity.trial import CLIENT, SETUP, SHORT, Probe, Seen, Trial
+from loadgen.capacity.trial import Probe, Seen, Trial
+from loadgen.checks.check import CLIENT, SETUP, SHORT
 from support.searches import WITHIN, Server, search, server_with_edge
 
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.outcomes.report import Check, Report, SloResult
+from loadgen.outcomes.report import CheckResult, Report, SloResult
 from loadgen.reports.export import csv_requests, csv_summary, github_benchmark, markdown, summary_json
 from loadgen.reports.text import plain, run_text
 from support import report_samples as samples
@@ -79,7 +79,7 @@ def test_no_text_of_a_server_is_markup_for_github(evil: str) -> None:
 
 def hostile(evil: str) -> Report:
     verdict = replace(samples.invalid.verdict, notes=(evil,), gates=(SloResult(evil, True, 1, 2),),
-                      checks=(Check(evil, False, evil, evil, "", evil),))
+                      checks=(CheckResult(evil, False, evil, evil, "", evil),))
     return replace(samples.invalid, verdict=verdict, plan={**samples.PLAN, "resolved": {"model": evil}},
                    requests={**samples.valid.requests, "failures": {evil: 1}, "types": {evil: {evil: 1}},
                              "examples": {evil: evil}})

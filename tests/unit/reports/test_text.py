@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from loadgen.outcomes.report import Check, MetricSummary, Report, SloResult
+from loadgen.outcomes.report import CheckResult, MetricSummary, Report, SloResult
 from loadgen.reports.text import colour, run_text
 from loadgen.reports.text.table import table
 from support import report_samples as samples
@@ -56,7 +56,7 @@ def test_no_text_of_a_server_reaches_the_terminal_as_a_command(evil: str, width:
                   "examples": {"in_band": evil}},
         plan={**samples.PLAN, "resolved": {"model": evil}},
         verdict=replace(samples.invalid.verdict, notes=(evil,), gates=(SloResult(evil, True, 1, 2),),
-                        checks=(Check(evil, False, evil, evil, "", evil),)))
+                        checks=(CheckResult(evil, False, evil, evil, "", evil),)))
     out = run_text.render(report, width, FILES)
     assert not [c for c in out if unicodedata.category(c)[0] == "C" and c != "\n"]
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from loadgen.capacity import FAILS, PASSES, UNJUDGED, SearchResult, SweepCell
-from loadgen.capacity.trial import CLIENT, SETUP, SHORT, Seen
+from loadgen.capacity.trial import Seen
+from loadgen.checks.check import CLIENT, SETUP, SHORT
 from loadgen.plan import Duration, Load, Plan, Target
 from loadgen.sweep.parse_spec import spec_of
 from loadgen.sweep.spec import Spec

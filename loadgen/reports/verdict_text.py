@@ -39,6 +39,14 @@ def headline(report: Report) -> tuple[str, str]:
     return "VALID", "every SLO met" if verdict.gates else "no SLO was given"
 
 
+def headline_style(report: Report) -> str:
+    """Return the colour of the headline, by what the verdict means and not by its words."""
+    verdict = report.verdict
+    if verdict.interrupted or verdict.aborted or not verdict.valid or any(gate.ok is False for gate in verdict.gates):
+        return "bold red"
+    return "bold yellow" if any(gate.ok is None for gate in verdict.gates) else "bold green"
+
+
 def _smoke() -> set[str]:
     """Return the checks that every short run fails: a line each, after the others."""
     return {check.name for check in known() if check.question == "numbers" and check.cause == "short"}

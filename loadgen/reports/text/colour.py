@@ -8,9 +8,6 @@ from typing import Final
 from rich.text import Text
 
 _STYLES: Final = (
-    (re.compile(r"^    (VALID)   (?!\d)", re.MULTILINE), "bold green"),
-    (re.compile(r"^    (VALID)   (?=\d)", re.MULTILINE), "bold yellow"),
-    (re.compile(r"^    (INVALID|INTERRUPTED)   .*$", re.MULTILINE), "bold red"),
     (re.compile(r"^  slo .*\b(FAIL|UNDECIDED)\b", re.MULTILINE), "bold red"),
     (re.compile(r"^  slo .*\b(pass)\b", re.MULTILINE), "green"),
     (re.compile(r"^  (failure|warn) ", re.MULTILINE), "yellow"),
@@ -20,10 +17,12 @@ _STYLES: Final = (
 )
 
 
-def paint(text: str) -> Text:
-    """Return the text with styles on it; not one character is added or taken away."""
+def paint(text: str, headline: str, style: str) -> Text:
+    """Return the text with styles on it, that of the verdict on its headline; no character is added or taken away."""
     painted = Text(text)
-    for pattern, style in _STYLES:
+    start = f"\n{text}".index(f"\n    {headline}   ") + 4  # the line feed put before it makes up for the one found
+    painted.stylize(style, start, start + len(headline))
+    for pattern, of_match in _STYLES:
         for match in pattern.finditer(text):
-            painted.stylize(style, match.start(1), match.end(1))
+            painted.stylize(of_match, match.start(1), match.end(1))
     return painted

@@ -13,7 +13,7 @@ from loadgen.reports.format import clean, count
 from loadgen.reports.text.layout import LABEL, cut, flow, row
 from loadgen.reports.text.server import server
 from loadgen.reports.text.table import table
-from loadgen.reports.verdict_text import gates, headline, reasons, remarks
+from loadgen.reports.verdict_text import gates, headline, headline_style, reasons, remarks
 
 NARROWEST: Final = 60
 
@@ -49,7 +49,8 @@ def write(report: Report, stream: TextIO, width: int, files: str) -> None:
     encoding = stream.encoding or "utf-8"
     text = text.encode(encoding, "replace").decode(encoding)
     if stream.isatty():
-        Console(file=stream, highlight=False, soft_wrap=True).print(paint(text))
+        painted = paint(text, headline(report)[0], headline_style(report))
+        Console(file=stream, highlight=False, soft_wrap=True).print(painted)
     else:
         print(text, file=stream)
 

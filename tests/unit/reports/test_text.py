@@ -17,6 +17,7 @@ from rich.cells import cell_len
 from loadgen.outcomes.report import CheckResult, MetricSummary, Report, SloResult
 from loadgen.reports.text import colour, run_text
 from loadgen.reports.text.table import table
+from loadgen.reports.verdict_text import headline
 from support import report_samples as samples
 
 GOLDEN = Path(__file__).parents[2] / "support" / "golden"
@@ -64,8 +65,20 @@ def test_no_text_of_a_server_reaches_the_terminal_as_a_command(evil: str, width:
 def test_colour_adds_and_removes_no_character() -> None:
     for case in CASES:
         plain = rendered(case)
-        assert colour.paint(plain).plain == plain
-    assert colour.paint(rendered("invalid")).spans
+        word = headline(samples.ALL[CASES[case][0]])[0]
+        assert colour.paint(plain, word, "bold green").plain == plain
+
+
+@pytest.mark.parametrize(("name", "painted"), [
+    ("valid", "\x1b[1;32mVALID\x1b[0m"), ("missed", "\x1b[1;31mSLO MISSED\x1b[0m"), ("lax", "\x1b[1;33mVALID\x1b[0m"),
+    ("given_up", "\x1b[1;31mGIVEN UP\x1b[0m"), ("invalid", "\x1b[1;31mINVALID\x1b[0m"),
+    ("interrupted", "\x1b[1;31mINTERRUPTED\x1b[0m")])
+def test_every_verdict_is_coloured_by_its_meaning(monkeypatch: pytest.MonkeyPatch, name: str, painted: str) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    terminal = Terminal()
+    run_text.write(samples.ALL[name], terminal, 112, FILES)
+    assert f"\n    {painted}   " in terminal.getvalue()
 
 
 def lines(report: Report, width: int = 112) -> dict[str, str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Final
 
 from loadgen.mock.truth import Record
+from loadgen.prometheus_text import head, histogram, page, sample
 from loadgen.types import SECOND
 
 _TTFT: Final = (
@@ -36,21 +38,18 @@ class PrometheusHistogram:
         self.counts[bisect_left(self.edges, value)] += 1
         self.total += value
 
-    def write(self, label: str) -> list[str]:
+    def write(self, labels: Mapping[str, str]) -> Iterator[str]:
         """Write the text lines of this histogram."""
-        lines = [f"# HELP {self.name} {self.about}", f"# TYPE {self.name} histogram"]
-        below = 0
-        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
-            below += count
-            lines.append(f'{self.name}_bucket{{{label},le="{bound}"}} {below}')
-        return [*lines, f"{self.name}_sum{{{label}}} {self.total / SECOND}", f"{self.name}_count{{{label}}} {below}"]
+        below = list(accumulate(self.counts))
+        return histogram(self.name, self.about, zip(map(str, self.bounds), below, strict=False), self.total / SECOND,
+                         below[-1], labels)
 
 
 class Metrics:
     """Counters over all requests that ended, successes only in the histograms, as vLLM does."""
 
     def __init__(self, model: str) -> None:
-        self.label = f'model_name="{model}"'
+        self.labels = {"model_name": model}
         self.ttft = PrometheusHistogram("vllm:time_to_first_token_seconds", "Time to first token.", _TTFT)
         self.itl = PrometheusHistogram("vllm:inter_token_latency_seconds", "Time between token events.", _ITL)
         self.e2e = PrometheusHistogram("vllm:e2e_request_latency_seconds", "Time from arrival to last token.", _E2E)
@@ -80,24 +79,20 @@ class Metrics:
 
     def write(self, running: int, waiting: int, slots: int) -> bytes:
         """Write the whole page; instants of now come in as arguments."""
-        label = self.label
         usage = running / slots if slots else 0.0
-        lines = [
-            *_value("num_requests_running", "gauge", label, running),
-            *_value("num_requests_waiting", "gauge", label, waiting),
-            *_value("kv_cache_usage_perc", "gauge", label, usage),
-            *_value("prompt_tokens_total", "counter", label, self.prompt_tokens),
-            *_value("generation_tokens_total", "counter", label, self.generation_tokens),
-            *_value("prefix_cache_queries_total", "counter", label, self.prompt_tokens),
-            *_value("prefix_cache_hits_total", "counter", label, 0),
-            "# TYPE vllm:request_success_total counter",
-        ]
+        values = (("num_requests_running", "gauge", "Requests that run.", running),
+                  ("num_requests_waiting", "gauge", "Requests that wait for a slot.", waiting),
+                  ("kv_cache_usage_perc", "gauge", "Slots in use, 1 for all.", usage),
+                  ("prompt_tokens_total", "counter", "Tokens of prompts.", self.prompt_tokens),
+                  ("generation_tokens_total", "counter", "Tokens of answers.", self.generation_tokens),
+                  ("prefix_cache_queries_total", "counter", "Tokens looked up in the cache.", self.prompt_tokens),
+                  ("prefix_cache_hits_total", "counter", "Tokens found in the cache.", 0))
+        lines: list[str] = []
+        for name, kind, about, value in values:
+            lines += [*head(f"vllm:{name}", kind, about), sample(f"vllm:{name}", value, self.labels)]
+        lines += head("vllm:request_success_total", "counter", "Requests that ended, by the reason.")
         for reason, count in self.finished.items():
-            lines.append(f'vllm:request_success_total{{{label},finished_reason="{reason}"}} {count}')
-        for histogram in (self.ttft, self.itl, self.e2e, self.queue):
-            lines += histogram.write(label)
-        return ("\n".join(lines) + "\n").encode()
-
-
-def _value(name: str, kind: str, label: str, value: float) -> tuple[str, str]:
-    return f"# TYPE vllm:{name} {kind}", f"vllm:{name}{{{label}}} {value}"
+            lines.append(sample("vllm:request_success_total", count, {**self.labels, "finished_reason": reason}))
+        for one in (self.ttft, self.itl, self.e2e, self.queue):
+            lines += one.write(self.labels)
+        return page(lines).encode()

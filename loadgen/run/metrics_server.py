@@ -83,7 +83,7 @@ async def serving(where: OutputOptions, view: View) -> AsyncIterator[MetricsServ
         return
     from aiohttp import web
 
-    from loadgen.reports.export.prometheus import CONTENT_TYPE
+    from loadgen.prometheus_text import CONTENT_TYPE
 
     async def answer(_: web.Request) -> web.Response:
         status, text = page.answer()

@@ -22,6 +22,7 @@ from prometheus_client import Metric
 from loadgen import metrics
 from loadgen.metrics import known
 from loadgen.mock.process import MockProcess
+from loadgen.prometheus_text import CONTENT_TYPE
 from loadgen.recorder import Recorder
 from loadgen.recorder.batch import Batch
 from loadgen.reports.export import prometheus
@@ -201,7 +202,7 @@ def scrape(port: int) -> str | None:
     """Return the page, or None while there is none."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-            assert answer.headers["Content-Type"] == prometheus.CONTENT_TYPE
+            assert answer.headers["Content-Type"] == CONTENT_TYPE
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
         assert error.code == 503

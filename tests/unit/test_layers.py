@@ -10,8 +10,8 @@ from support import layers
 from support.layers import FILES
 
 ORDER = (
-    "types", "exit_codes", "suggest", "clock", "units", "metrics", "arrivals", "plan", "redact", "schedule",
-    "stats", "outcomes", "slo",
+    "types", "exit_codes", "suggest", "prometheus_text", "clock", "units", "metrics", "arrivals", "plan", "redact",
+    "schedule", "stats", "outcomes", "slo",
     "workload", "protocols", "backends", "recorder", "checks", "figures", "capacity", "summary", "reports",
     "config", "engine", "local", "preflight", "run_files", "run", "compare", "sweep", "mock", "cli", "__init__",
     "__main__",
@@ -23,9 +23,8 @@ BANNED = {
     "backends": {"clock", "time", "socket"},
 }
 """What no file of a unit imports: senders stay light, a service backend sees no clock and no socket."""
-DATA_OF_REPORTS = {"outcomes", "exit_codes", "metrics", "checks.table", "figures", "capacity", "summary.run_data",
-                   "types", "units",
-                   "stats"}
+DATA_OF_REPORTS = {"outcomes", "exit_codes", "metrics", "prometheus_text", "checks.table", "figures", "capacity",
+                   "summary.run_data", "types", "units", "stats"}
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from typing import Any, Final
 import numpy as np
 
 from loadgen.metrics import Metric, known
+from loadgen.prometheus_text import head, histogram, page, sample
 from loadgen.reports.summary_items import of
 from loadgen.stats.histogram import Histogram, Integers, bucket_of, highest_in
 from loadgen.summary.run_data import RunData
 from loadgen.types import CENSORED, FAILURES, SECOND
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _DECADES: Final = 6
 PHASES: Final = ("warmup", "measured", "cooldown")
 """Values of the label `phase`."""
@@ -90,72 +90,56 @@ def info_of(plan: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str,
 
 def expose(snapshot: Snapshot) -> str:
     """Write a snapshot: text that ends in a newline and is valid UTF-8."""
-    lines = [*_head("loadgen_target_info", "gauge", "What is measured."),
-             f"loadgen_target_info{_labels(snapshot.info)} 1", *_phases(snapshot.phase), *_live(snapshot.live),
+    lines = [*head("loadgen_target_info", "gauge", "What is measured."),
+             sample("loadgen_target_info", 1, snapshot.info), *_phases(snapshot.phase), *_live(snapshot.live),
              *_requests(snapshot.requests), *_tokens(snapshot.requests)]
     for metric in known():
         if metric.logged:
             lines += _histogram(metric, snapshot.histograms.get(metric.name) or Histogram())
-    return "\n".join(lines).encode("utf-8", "replace").decode() + "\n"
-
-
-def _head(name: str, kind: str, about: str) -> tuple[str, str]:
-    return f"# HELP {name} {about}", f"# TYPE {name} {kind}"
-
-
-def _labels(labels: Mapping[str, str]) -> str:
-    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items()) + "}"
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+    return page(lines)
 
 
 def _phases(phase: str) -> Iterator[str]:
     if phase:
-        yield from _head("loadgen_phase", "gauge", "1 for the part of the run that goes on.")
+        yield from head("loadgen_phase", "gauge", "1 for the part of the run that goes on.")
         for name in (*PHASES, "draining"):
-            yield f"loadgen_phase{_labels({'phase': name})} {int(name == phase)}"
+            yield sample("loadgen_phase", int(name == phase), {"phase": name})
 
 
 def _live(values: Mapping[str, float]) -> Iterator[str]:
     for key, (name, kind, about) in LIVE.items():
         if key in values:
-            yield from _head(name, kind, about)
-            yield f"{name} {values[key]:.15g}"
+            yield from head(name, kind, about)
+            yield sample(name, f"{values[key]:.15g}")
 
 
 def _requests(requests: Mapping[str, Any]) -> Iterator[str]:
     name = "loadgen_requests_total"
-    yield from _head(name, "counter", "Requests that ended, by what became of them.")
+    yield from head(name, "counter", "Requests that ended, by what became of them.")
     for phase in PHASES:
         seen = requests if phase == "measured" else of(requests, phase)
-        yield f"{name}{_labels({'phase': phase, 'outcome': 'succeeded', 'failure': ''})} {seen.get('succeeded', 0)}"
+        yield sample(name, seen.get("succeeded", 0), {"phase": phase, "outcome": "succeeded", "failure": ""})
         # A class is there before it is seen: what a series is born with is no increase to PromQL's rate().
         for failure, times in {**dict.fromkeys((*FAILURES, CENSORED), 0), **of(seen, "failures")}.items():
             outcome = "censored" if failure == CENSORED else "failed"
-            yield f"{name}{_labels({'phase': phase, 'outcome': outcome, 'failure': failure})} {times}"
+            yield sample(name, times, {"phase": phase, "outcome": outcome, "failure": failure})
 
 
 def _tokens(requests: Mapping[str, Any]) -> Iterator[str]:
     for side, about in (("output", "Tokens that arrived, of requests that ended."),
                         ("input", "Tokens of the prompts that were answered.")):
         name = f"loadgen_{side}_tokens_total"
-        yield from _head(name, "counter", about)
+        yield from head(name, "counter", about)
         for phase in PHASES:
             seen = requests if phase == "measured" else of(requests, phase)
-            yield f"{name}{_labels({'phase': phase})} {seen.get(f'{side}_tokens', 0)}"
+            yield sample(name, seen.get(f"{side}_tokens", 0), {"phase": phase})
 
 
-def _histogram(metric: Metric, histogram: Histogram) -> Iterator[str]:
+def _histogram(metric: Metric, values: Histogram) -> Iterator[str]:
     """Write the histogram of a metric in ns, which is called loadgen_<metric>_seconds."""
-    name, edges = f"loadgen_{metric.name}_seconds", _edges(metric.finest)
-    yield from _head(name, "histogram", metric.about)
-    used, counts = histogram.buckets()
+    edges = _edges(metric.finest)
+    used, counts = values.buckets()
     below = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     places = np.searchsorted(used, edges.buckets, side="right")
-    for label, count in zip(edges.labels, below[places].tolist(), strict=True):
-        yield f'{name}_bucket{{le="{label}"}} {count}'
-    yield f'{name}_bucket{{le="+Inf"}} {histogram.count}'
-    yield f"{name}_sum {histogram.total / SECOND!r}"
-    yield f"{name}_count {histogram.count}"
+    yield from histogram(f"loadgen_{metric.name}_seconds", metric.about,
+                         zip(edges.labels, below[places].tolist(), strict=True), values.total / SECOND, values.count)

@@ -7,15 +7,15 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from loadgen.cli.formats import COMPARISON, format_of, names
+from loadgen.cli.kinds import FILES
 from loadgen.types import UsageError
 
 if TYPE_CHECKING:
     from loadgen.compare import Question
     from loadgen.outcomes.comparison import Comparison
-
-COMPARISON: Final = "comparison.json"
 
 _EPILOG = """\
 A side is a run directory, a directory with run directories in it, or several of either.
@@ -53,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true",
                         help="a gate passes only if its interval rules a regression out, else exit 3")
     parser.add_argument("--rows", metavar="LIST", default="", help="statistics to show, as in ttft.p90,max_gap.p99")
-    parser.add_argument("--format", choices=("text", "markdown", "json"), default="text",
-                        help="what to print: text, markdown or json (text)")
+    parser.add_argument("--format", choices=names(COMPARISON), default="text",
+                        help=f"what to print: {', '.join(names(COMPARISON))} (text)")
     parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
 
 
@@ -132,15 +132,12 @@ def print_it(comparison: Comparison, form: str, out: Path | str | None, page: bo
     """Print a comparison, with the names of the files that it has in a directory."""
     from loadgen.cli.show import width_of
     from loadgen.outcomes.report import PAGE
-    from loadgen.reports.export import compare_markdown
     from loadgen.reports.text import compare_text
 
-    if form == "json":
-        print(json.dumps(comparison.to_json(), indent=2))
-    elif form == "markdown":
-        print(compare_markdown.render(comparison), end="")
+    if form != "text":
+        print(format_of(form).renderer(COMPARISON)(comparison), end="")
     else:
-        files = "  ".join([f"{out}/", COMPARISON, *([PAGE] if page else [])]) if out else ""
+        files = "  ".join([f"{out}/", FILES[COMPARISON], *([PAGE] if page else [])]) if out else ""
         compare_text.write(comparison, sys.stdout, width_of(sys.stdout), files)
     sys.stdout.flush()
 
@@ -157,7 +154,7 @@ def add_files(comparison: Comparison, directory: Path, page: bool = True) -> Non
         write_whole(directory / PAGE, comparison_page(comparison), instead="")
 
     text = json.dumps(comparison.to_json(), indent=2) + "\n"
-    written = add_file(COMPARISON, lambda: write_whole(directory / COMPARISON, text, instead=""),
-                       "Compare the runs again")
+    name = FILES[COMPARISON]
+    written = add_file(name, lambda: write_whole(directory / name, text, instead=""), "Compare the runs again")
     if written and page:
         add_file(PAGE, write_page, f"Make it later with: loadgen report {directory}")

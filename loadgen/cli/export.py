@@ -1,47 +1,56 @@
-"""`loadgen report --format`: reads runs back and writes them in a format of FORMATS, to a file or standard output."""
+"""`loadgen report --format`: reads results back and writes them in a format, to a file or standard output."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from loadgen.cli.formats import BINARY, BY_NAME, FILES, FORMATS, Format
-from loadgen.suggest import did_you_mean
+from loadgen.cli.formats import BINARY, FILES, RUN, Format, names
+from loadgen.cli.kinds import kind_of, load
 from loadgen.types import UsageError
 
 if TYPE_CHECKING:
     from loadgen.summary.run_data import RunData
 
-HELP = "formats:\n" + "\n".join(f"  {format.name:<20} {format.about}" for format in FORMATS) + "\n"
-
-
-def format_of(name: str) -> Format:
-    """Find a format by its name. Raises UsageError that names the nearest."""
-    if name not in BY_NAME:
-        raise UsageError(f"--format: unknown format {name!r}{did_you_mean(name, BY_NAME)}; there are "
-                         f"{', '.join(BY_NAME)}")
-    return BY_NAME[name]
-
 
 def export(dirs: Sequence[Path], format: Format, out: Path | None) -> None:
-    """Write the runs in `dirs` in `format` to the file `out` (a directory if the format has several files), or stdout.
+    """Write what is in `dirs` in `format` to the file `out` (a directory if the format has several files), or stdout.
 
-    Raises UsageError before anything is read if the format and the place don't fit, and for a directory without a run.
+    Several runs go into one output; a sweep or a comparison goes alone. Raises UsageError before anything is read if
+    the format doesn't fit the place or the kind of result, and for a directory without a result.
     """
+    kind = _kind(dirs, format)
     _check(dirs, format, out)
+    if format.form == BINARY:
+        results = _runs(dirs)
+        _write(out, lambda file: format.renderer(kind)(results, file))
+    elif format.form == FILES:
+        assert out is not None
+        _write_files(format.renderer(kind)(_runs(dirs)), out)
+    else:
+        pieces = format.renderer(kind)(_runs(dirs)) if kind == RUN else [format.renderer(kind)(load(dirs[0], kind))]
+        _write(out, lambda file: _write_text(file, pieces))
+
+
+def _kind(dirs: Sequence[Path], format: Format) -> str:
+    """Return the kind of result in `dirs`, of which only runs can be several."""
+    kinds = {dir: kind_of(dir) for dir in dirs}
+    for dir, kind in kinds.items():
+        if not format.holds(kind):
+            raise UsageError(f"{dir} holds a {kind}, and the format {format.name} holds none: write one of "
+                             f"{', '.join(names(kind))}, or name the directory of a run")
+        if kind != RUN and len(dirs) > 1:
+            raise UsageError(f"{dir} holds a {kind}, which is exported alone: name no other directory")
+    return kinds[dirs[0]]
+
+
+def _runs(dirs: Sequence[Path]) -> list[RunData]:
     from loadgen.run_files.read_back import read_back
 
-    results = [read_back(dir, name) for dir, name in zip(dirs, names_of(dirs), strict=True)]
-    if format.form == FILES:
-        assert out is not None
-        _write_files(format.renderer()(results), out)
-    elif out is None:
-        _print(format, results)
-    else:
-        _write_file(out, lambda file: _write(format, results, file))
+    return [read_back(dir, name) for dir, name in zip(dirs, names_of(dirs), strict=True)]
 
 
 def names_of(dirs: Sequence[Path]) -> list[str]:
@@ -66,19 +75,19 @@ def _check(dirs: Sequence[Path], format: Format, out: Path | None) -> None:
         raise UsageError(f"the format {format.name} is binary: add --out FILE, or redirect standard output")
 
 
-def _write(format: Format, results: Sequence[RunData], file: BinaryIO) -> None:
-    if format.form == BINARY:
-        format.renderer()(results, file)
-    else:
-        for piece in format.renderer()(results):
-            file.write(piece.encode("utf-8", "replace"))
-
-
-def _print(format: Format, results: Sequence[RunData]) -> None:
-    """Write to standard output as bytes, so that what comes out does not depend on the terminal's encoding."""
+def _write(out: Path | None, write: Callable[[BinaryIO], object]) -> None:
+    """Write to a file, or to standard output as bytes, so that they don't depend on the terminal's encoding."""
+    if out is not None:
+        _write_file(out, write)
+        return
     sys.stdout.flush()
-    _write(format, results, sys.stdout.buffer)
+    write(sys.stdout.buffer)
     sys.stdout.buffer.flush()
+
+
+def _write_text(file: BinaryIO, pieces: Iterable[str]) -> None:
+    for piece in pieces:
+        file.write(piece.encode("utf-8", "replace"))
 
 
 def _write_files(texts: dict[str, str], out: Path) -> None:

@@ -1,4 +1,4 @@
-"""The table of formats that `loadgen report --format` writes: what each is called, and which module renders it."""
+"""The table of formats that `loadgen report --format` writes: what each is called, and which function renders it."""
 
 from __future__ import annotations
 
@@ -7,47 +7,93 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
 
+from loadgen.suggest import did_you_mean
+from loadgen.types import UsageError
+
 TEXT: Final = "text"
 BINARY: Final = "binary"
 FILES: Final = "files"
+RUN: Final = "run"
+SWEEP: Final = "sweep"
+COMPARISON: Final = "comparison"
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One format. `module` is imported when it is asked for, so that the table costs nothing.
+    """One format. `run`, `sweep` and `comparison` name what renders each, as module:function; "" if nothing does.
 
-    A module of TEXT has render(results) -> pieces of text; one of FILES render(results) -> {file name: text}, for a
-    directory; one of BINARY write(results, file). `single`: it holds one run only.
+    Modules are imported when they are asked for, so that the table costs nothing. `sweep` is a function of a Sweep and
+    `comparison` one of a Comparison; both return the whole text. `run` is a function of a list of RunData, by `form`:
+    TEXT returns pieces of text, FILES returns {file name: text} for a directory, BINARY takes a file as well and writes
+    to it. `single`: the format holds one run only.
     """
 
     name: str
-    module: str
     about: str
+    run: str = ""
+    sweep: str = ""
+    comparison: str = ""
     form: str = TEXT
     single: bool = False
 
-    def renderer(self) -> Callable[..., Any]:
-        """Import the module and return its function."""
-        found: Callable[..., Any] = getattr(import_module(self.module), "write" if self.form == BINARY else "render")
+    def holds(self, kind: str) -> bool:
+        """Say whether the format has a renderer for RUN, SWEEP or COMPARISON."""
+        return bool(self._path(kind))
+
+    def renderer(self, kind: str) -> Callable[..., Any]:
+        """Import and return the function that renders RUN, SWEEP or COMPARISON."""
+        module, _, name = self._path(kind).partition(":")
+        found: Callable[..., Any] = getattr(import_module(module), name)
         return found
 
+    def _path(self, kind: str) -> str:
+        return {RUN: self.run, SWEEP: self.sweep, COMPARISON: self.comparison}[kind]
+
+
+_TEXT: Final = "loadgen.reports.text"
+_HTML: Final = "loadgen.reports.html"
+_EXPORT: Final = "loadgen.reports.export"
 
 FORMATS: Final = (
-    Format("text", "loadgen.reports.text.plain", "the table of loadgen run"),
-    Format("html", "loadgen.reports.html.pages", "a page with charts, which works offline; several runs side by side"),
-    Format("markdown", "loadgen.reports.export.markdown", "for a pull request on GitHub"),
-    Format("json", "loadgen.reports.export.summary_json", "summary.json; a list of those of several runs"),
-    Format("csv", "loadgen.reports.export.csv_requests", "one line a request"),
-    Format("csv-summary", "loadgen.reports.export.csv_summary", "one line a metric"),
-    Format("parquet", "loadgen.run_files.merge", "one row a request, of several runs in one file", BINARY),
-    Format("hlog", "loadgen.reports.export.hlog", "the HdrHistogram interval logs in one"),
-    Format("hgrm", "loadgen.reports.export.hgrm", "HdrHistogram percentile distributions, a file a metric", FILES),
-    Format("github-benchmark", "loadgen.reports.export.github_benchmark", "smaller.json and bigger.json for "
-           "github-action-benchmark", FILES),
-    Format("vllm-bench", "loadgen.reports.export.vllm_bench", "keys of what vllm bench serve saves"),
-    Format("vllm-bench-detailed", "loadgen.reports.export.vllm_detailed", "the same with a list for each request"),
-    Format("genai-perf", "loadgen.reports.export.genai_perf", "keys of profile_export_genai_perf.json", single=True),
-    Format("aiperf", "loadgen.reports.export.aiperf", "keys of profile_export_aiperf.json", single=True),
-    Format("prometheus", "loadgen.reports.export.prometheus", "text exposition, for a Pushgateway", single=True),
+    Format("text", "the table that is printed", f"{_TEXT}.plain:render", f"{_TEXT}.sweep_text:render",
+           f"{_TEXT}.compare_text:render"),
+    Format("html", "a page with charts, which works offline; several runs side by side", f"{_HTML}.pages:render",
+           f"{_HTML}.sweep:sweep_page", f"{_HTML}.compared:comparison_page"),
+    Format("markdown", "for a pull request on GitHub", f"{_EXPORT}.markdown:render", f"{_EXPORT}.sweep_markdown:render",
+           f"{_EXPORT}.compare_markdown:render"),
+    Format("json", "summary.json, sweep.json or comparison.json; a list of those of several runs",
+           f"{_EXPORT}.summary_json:render", f"{_EXPORT}.summary_json:document", f"{_EXPORT}.summary_json:document"),
+    Format("csv", "one line a request", f"{_EXPORT}.csv_requests:render"),
+    Format("csv-summary", "one line a metric", f"{_EXPORT}.csv_summary:render"),
+    Format("parquet", "one row a request, of several runs in one file", "loadgen.run_files.merge:write", form=BINARY),
+    Format("hlog", "the HdrHistogram interval logs in one", f"{_EXPORT}.hlog:render"),
+    Format("hgrm", "HdrHistogram percentile distributions, a file a metric", f"{_EXPORT}.hgrm:render", form=FILES),
+    Format("github-benchmark", "smaller.json and bigger.json for github-action-benchmark",
+           f"{_EXPORT}.github_benchmark:render", form=FILES),
+    Format("vllm-bench", "keys of what vllm bench serve saves", f"{_EXPORT}.vllm_bench:render"),
+    Format("vllm-bench-detailed", "the same with a list for each request", f"{_EXPORT}.vllm_detailed:render"),
+    Format("genai-perf", "keys of profile_export_genai_perf.json", f"{_EXPORT}.genai_perf:render", single=True),
+    Format("aiperf", "keys of profile_export_aiperf.json", f"{_EXPORT}.aiperf:render", single=True),
+    Format("prometheus", "text exposition, for a Pushgateway", f"{_EXPORT}.prometheus:render", single=True),
 )
-BY_NAME: Final = {format.name: format for format in FORMATS}
+
+
+def names(kind: str) -> list[str]:
+    """List the formats that hold RUN, SWEEP or COMPARISON."""
+    return [format.name for format in FORMATS if format.holds(kind)]
+
+
+def format_of(name: str) -> Format:
+    """Find a format by its name. Raises UsageError that names the nearest."""
+    by_name = {format.name: format for format in FORMATS}
+    if name not in by_name:
+        raise UsageError(f"--format: unknown format {name!r}{did_you_mean(name, by_name)}; the formats are "
+                         f"{', '.join(by_name)}")
+    return by_name[name]
+
+
+def help_text() -> str:
+    """List the formats for the end of a help text, and which of them hold sweeps and comparisons."""
+    lines = [f"  {format.name:<20} {format.about}" for format in FORMATS]
+    return "\n".join(["formats:", *lines, "", f"  of a sweep: {', '.join(names(SWEEP))}",
+                      f"  of a comparison: {', '.join(names(COMPARISON))}", ""])

@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from loadgen.cli.export import HELP, export, format_of
+from loadgen.cli.export import export
 from loadgen.cli.files import write_whole
+from loadgen.cli.formats import COMPARISON, RUN, SWEEP, format_of, help_text
+from loadgen.cli.kinds import kind_of, load
 from loadgen.exit_codes import OK
 
 
@@ -16,15 +18,16 @@ def add_parser(subparsers: Any) -> None:
     """Add `report` to the command line."""
     parser = subparsers.add_parser(
         "report", help="make the report of a run, a sweep or a comparison again from its files",
-        epilog=HELP,
+        epilog=help_text(),
         description="Read the files of a run, also of one that was killed, and make its numbers and its verdict again.")
     parser.add_argument("dirs", metavar="DIR", type=Path, nargs="+",
                         help="directory of a run, a sweep or a comparison")
     parser.add_argument("--json", action="store_true",
                         help="print summary.json on standard output and nothing else there")
     parser.add_argument("--no-write", action="store_true", help="leave the files of the run as they are")
-    parser.add_argument("--format", metavar="NAME", help="write the runs in a format, see below; changes no file of "
-                                                         "theirs, and exits with 0")
+    parser.add_argument("--format", metavar="NAME",
+                        help="write the runs, the sweep or the comparison in a format, see below; changes none of "
+                             "their files, and exits with 0")
     parser.add_argument("--out", metavar="FILE", type=Path,
                         help="where --format writes: a file, or a directory for a format of several files (standard "
                              "output)")
@@ -50,11 +53,9 @@ def _report(dir: Path, args: argparse.Namespace) -> int:
 
     A directory that holds a sweep or a comparison is reported from that.
     """
-    from loadgen.cli.answers import answer_of
-
-    report_answer = answer_of(dir)
-    if report_answer is not None:
-        return report_answer(dir, args)
+    kind = kind_of(dir)
+    if kind != RUN:
+        return {SWEEP: _report_sweep, COMPARISON: _report_comparison}[kind](dir, args)
     from loadgen.cli.page import write_page
     from loadgen.cli.show import show
     from loadgen.outcomes.report import PAGE
@@ -68,3 +69,27 @@ def _report(dir: Path, args: argparse.Namespace) -> int:
     if not args.no_write:
         write_page(result)
     return result.report.verdict.exit_code
+
+
+def _report_sweep(dir: Path, args: argparse.Namespace) -> int:
+    from loadgen.cli.sweeping import show
+    from loadgen.outcomes.report import PAGE
+    from loadgen.reports.html.sweep import sweep_page
+
+    found = load(dir, SWEEP)
+    show(found, dir, as_json=args.json, quiet=True)
+    if not args.no_write:
+        write_whole(dir / PAGE, sweep_page(found), instead="")
+    return int(found.exit_code)
+
+
+def _report_comparison(dir: Path, args: argparse.Namespace) -> int:
+    from loadgen.cli.compare import print_it
+    from loadgen.outcomes.report import PAGE
+    from loadgen.reports.html.compared import comparison_page
+
+    comparison = load(dir, COMPARISON)
+    print_it(comparison, "json" if args.json else "text", None if args.no_write else dir)
+    if not args.no_write:
+        write_whole(dir / PAGE, comparison_page(comparison), instead="")
+    return int(comparison.exit_code)

@@ -12,11 +12,11 @@ from pathlib import Path
 from loadgen.capacity import Sweep, SweepCell
 from loadgen.capacity.model import Value
 from loadgen.cli.files import write_whole
+from loadgen.cli.formats import SWEEP, format_of
 from loadgen.cli.page import add_file
 from loadgen.cli.show import width_of
 from loadgen.outcomes.report import PAGE
 from loadgen.reports import sweep_words
-from loadgen.reports.export import sweep_markdown
 from loadgen.reports.format import duration
 from loadgen.reports.html.sweep import sweep_page
 from loadgen.reports.text import sweep_text
@@ -49,7 +49,7 @@ def show(found: Sweep, directory: Path, *, as_json: bool, markdown: bool = False
         return
     stream = sys.stderr if as_json else sys.stdout
     if markdown:
-        print(sweep_markdown.render(found), end="", file=stream)
+        print(format_of("markdown").renderer(SWEEP)(found), end="", file=stream)
     else:
         files = f"{directory}/  sweep.json  {f'{PAGE}  ' if page else ''}and a directory for each cell"
         sweep_text.write(found, stream, width_of(stream), files)

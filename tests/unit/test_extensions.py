@@ -15,6 +15,8 @@ from loadgen.backends import registry
 from loadgen.capacity import FAILS
 from loadgen.checks import table
 from loadgen.checks.check import SERVER, Check, Judged
+from loadgen.cli import formats
+from loadgen.cli.formats import Format
 from loadgen.cli.main import main
 from loadgen.config.plan_check import check
 from loadgen.metrics import Metric
@@ -29,6 +31,7 @@ from loadgen.run.setup import make_schedule
 from loadgen.run_files.read_back import read_back
 from loadgen.slo import parse
 from loadgen.sweep.cells import SweepCell, Wanted, cell_of
+from loadgen.sweep.files import store
 from loadgen.types import ABSENT, SECOND, Request, UsageError, Window
 from loadgen.workload.datasets import FORMS
 from loadgen.workload.datasets.form import Form
@@ -219,3 +222,38 @@ def test_a_check_of_its_own_is_judged_shown_and_counted(tmp_path: Path, monkeypa
     assert "quick" in progress.warnings
     page = prometheus.expose(snapshot(recorder, record_of(), progress))
     assert f"loadgen_failing_checks {len(progress.warnings)}" in page
+
+
+# A report format: one line a result.
+
+FORMAT = '''
+def runs(results):
+    for result in results:
+        yield f"{result.name}: {result.report.requests['succeeded']} succeeded\\n"
+
+
+def sweep(found):
+    return f"{len(found.cells)} cells\\n"
+
+
+def comparison(found):
+    return f"{len(found.gates)} gates\\n"
+'''
+
+
+def test_a_report_format_of_its_own_is_a_row_and_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                          capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "lines_format.py").write_text(FORMAT)
+    monkeypatch.syspath_prepend(tmp_path)
+    lines = Format("lines", "one line a result", *(f"lines_format:{name}" for name in ("runs", "sweep", "comparison")))
+    monkeypatch.setattr(formats, "FORMATS", (*formats.FORMATS, lines))
+    base, new, out = write_side(tmp_path / "base", 2), write_side(tmp_path / "new", 2), tmp_path / "compared"
+    runs = [base / "run-0", base / "run-1"]
+    counts = [f"{run.name}: {read_back(run).report.requests['succeeded']} succeeded\n" for run in runs]
+    assert said(capsys, "report", *runs, "--format", "lines") == "".join(counts)
+    assert said(capsys, "compare", base, new, "--fail-on", "ttft.p50", "--format", "lines", "--out", out) == "1 gates\n"
+    assert said(capsys, "report", out, "--format", "lines") == "1 gates\n"
+    (tmp_path / "sweep").mkdir()
+    store(tmp_path / "sweep", grid)
+    assert said(capsys, "report", tmp_path / "sweep", "--format", "lines") == f"{len(grid.cells)} cells\n"
+    assert "  lines                one line a result" in said(capsys, "report", "--help")

@@ -1,9 +1,10 @@
-"""summary.json of one run, or a list of those of several."""
+"""summary.json of one run, or a list of those of several; sweep.json and comparison.json."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from loadgen.summary.run_data import RunData
 
@@ -16,3 +17,15 @@ def render(results: Sequence[RunData]) -> Iterator[str]:
     else:
         named = [{"run": result.name, **summary} for result, summary in zip(results, summaries, strict=True)]
         yield json.dumps(named, indent=2) + "\n"
+
+
+class Document(Protocol):
+    """A Sweep or a Comparison."""
+
+    def to_json(self) -> Mapping[str, Any]:
+        """Return it as values of JSON."""
+
+
+def document(found: Document) -> str:
+    """Write what sweep.json or comparison.json holds."""
+    return json.dumps(found.to_json(), indent=2) + "\n"

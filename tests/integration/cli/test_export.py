@@ -13,7 +13,8 @@ import pytest
 
 from loadgen.cli import main
 from loadgen.cli.export import names_of
-from loadgen.cli.formats import BINARY, BY_NAME, FILES, FORMATS, Format
+from loadgen.cli.formats import BINARY, COMPARISON, FILES, FORMATS, SWEEP, Format, names
+from support import comparison_samples, sweep_samples
 from support.made_runs import row
 from support.written_runs import written
 
@@ -67,7 +68,7 @@ def test_standard_output_gets_the_same_bytes(format: Format, runs: Path, tmp_pat
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--format", "markdwon"], "unknown format 'markdwon'; did you mean markdown?; there are text, html, markdown"),
+    (["--format", "markdwon"], "unknown format 'markdwon'; did you mean markdown?; the formats are text, html, "),
     (["--format", "hgrm"], "the format hgrm is several files: add --out DIR"),
     (["--format", "hgrm", "--out", "a/plan.json"], "is several files and a/plan.json is one: write --out DIR"),
     (["--format", "csv", "--out", "b"], "b is a directory: write the name of a file"),
@@ -86,6 +87,53 @@ def test_what_does_not_fit_is_refused(arguments: list[str], message: str, runs: 
     assert sorted(runs.rglob("*")) == before
 
 
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a sweep, one with a comparison, and one with a run."""
+    path = tmp_path_factory.mktemp("several")
+    for kind, found in ((SWEEP, sweep_samples.found), (COMPARISON, comparison_samples.regression)):
+        (path / kind).mkdir()
+        (path / kind / f"{kind}.json").write_text(json.dumps(found.to_json()))
+    written(path / "run")
+    return path
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in (SWEEP, COMPARISON) for name in names(kind)])
+def test_sweeps_and_comparisons_have_formats_by_the_same_table(kind: str, name: str, several: Path, tmp_path: Path,
+                                                               capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert report(several / kind, "--format", name) == 0
+    printed = capfdbinary.readouterr().out
+    assert report(several / kind, "--format", name, "--out", tmp_path / "out") == 0
+    assert printed == (tmp_path / "out").read_bytes()
+    word = {SWEEP: b"FOUND", COMPARISON: b"REGRESSION"}[kind]
+    if name == "json":
+        assert json.loads(printed) == json.loads((several / kind / f"{kind}.json").read_text())
+    else:
+        assert word in printed
+    assert [path.name for path in (several / kind).iterdir()] == [f"{kind}.json"]
+
+
+@pytest.mark.parametrize(("dirs", "format", "message"), [
+    (["sweep"], "csv", "sweep holds a sweep, and the format csv holds none: write one of text, html, markdown, json"),
+    (["comparison"], "prometheus", "comparison holds a comparison, and the format prometheus holds none: write one"),
+    (["sweep", "run"], "json", "sweep holds a sweep, which is exported alone: name no other directory"),
+    (["run", "comparison"], "html", "comparison holds a comparison, which is exported alone"),
+])
+def test_what_a_format_does_not_hold_is_refused(dirs: list[str], format: str, message: str, several: Path,
+                                                capsys: pytest.CaptureFixture[str],
+                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(several)
+    assert message in said(capsys, *dirs, "--format", format)
+
+
+def test_a_sweep_that_is_damaged_is_refused_in_every_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for kind in (SWEEP, COMPARISON):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / f"{kind}.json").write_text('{"schema": 1, "cells": 7')
+        for name in names(kind):
+            assert f"{kind}.json" in said(capsys, tmp_path / kind, "--format", name)
+
+
 def test_several_runs_are_reported_one_after_the_other(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert report(runs / "a", runs / "b", "--no-write") == 3
     out = capsys.readouterr().out
@@ -98,7 +146,7 @@ def test_runs_with_one_name_are_told_apart_by_their_paths() -> None:
     assert names_of([Path("x/run"), Path("y/run")]) == ["x_run", "y_run"]
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", [format.name for format in FORMATS])
 def test_a_run_of_failures_alone_has_every_format(name: str, tmp_path: Path) -> None:
     rows = [row(n, due=2_000_000_000 + n, tokens=0, failure="connect", sent=-1, end=-1) for n in range(5)]
     written(tmp_path / "run", rows)

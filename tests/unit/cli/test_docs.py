@@ -10,8 +10,7 @@ import pytest
 
 from benchmarks.demo import closing
 from loadgen.cli import ab, compare, main
-from loadgen.cli.export import format_of
-from loadgen.cli.formats import BY_NAME
+from loadgen.cli.formats import FORMATS, format_of
 from loadgen.cli.run import plan_of
 from loadgen.cli.sweep import spec_of
 from loadgen.config import plan_file
@@ -79,7 +78,8 @@ def test_each_example_parses(line: str, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_the_page_of_formats_has_each_of_them_and_no_other() -> None:
-    assert re.findall(r"^\| `([\w-]+)` \| .* \| .* \|$", page("formats"), re.MULTILINE) == list(BY_NAME)
+    assert re.findall(r"^\| `([\w-]+)` \| .* \| .* \|$", page("formats"), re.MULTILINE) == [
+        format.name for format in FORMATS]
 
 
 def test_there_are_examples() -> None:
